@@ -1,0 +1,3 @@
+"""From results to alerts: bands, rules, cases, explanations, exports."""
+
+__all__: list[str] = []
