@@ -1,0 +1,58 @@
+r"""Exact floor: [[x]] -> [[floor(x / 2^f)]], for values that are released.
+
+Truncation (``graph_mpc.truncation``) gives floor(x / 2^f) or one more; the excess is the borrow out
+of the low f bits of c - r, where c is opened there and the dealer knows r.  The dealer also
+XOR-shares r, the borrow comes from a prefix circuit (``graph_mpc.binary``) and is subtracted.
+Stochastic rounding would give a released score away over many runs; this does not.
+
+What each party sees: what truncation and the circuit show, and the dealer's XOR share of r, masked
+by b's. Rounds: truncation, log2 l levels, one conversion.
+
+Source: protocol design, sections 3.3 and 3.5.
+"""
+
+import numpy as np
+
+from graph_mpc.binary import Holders, XorShared, bit_to_ring, borrow_bits
+from graph_mpc.context import Context
+from graph_mpc.labels import Label
+from graph_mpc.ring import Words
+from graph_mpc.shares import Shared
+from graph_mpc.truncation import deal_truncation, dealer_of, open_for_truncation, recombine
+
+__all__ = ["exact_floor"]
+
+
+async def exact_floor(ctx: Context, label: Label, x: Shared, shift: int) -> Shared:
+    """Return [[floor(x / 2^shift)]], 0 < shift < l - 2, |x| <= 2^(l-3)."""
+    who = Holders(x.owner, x.helper, dealer_of(ctx, x))
+    c: Words | None = None
+    truncated: Words | None = None
+    r_bits = XorShared(x.shape, None)
+    if ctx.me == who.dealer:
+        _deal_bits(ctx, label, who, deal_truncation(ctx, label, x, shift))
+    elif x.local is not None:
+        opened = await open_for_truncation(ctx, label, x, who.dealer)
+        c = opened.c
+        truncated = recombine(ctx, who.owner, opened, shift)
+        r_bits = XorShared(x.shape, await _receive_bits(ctx, label, who, x))
+    borrows = await borrow_bits(ctx, (*label, "borrow"), who, c, r_bits)
+    if borrows.local is None:
+        await bit_to_ring(ctx, (*label, "b2a"), who, borrows)
+        return Shared(x.owner, x.helper, x.shape, None)
+    low = ctx.ring.reduce(borrows.local) >> np.uint64(shift - 1)
+    excess = await bit_to_ring(ctx, (*label, "b2a"), who, XorShared(x.shape, low))
+    if truncated is None or excess is None:
+        raise ValueError("a holder lost its share")
+    return Shared(x.owner, x.helper, x.shape, truncated - excess)
+
+
+def _deal_bits(ctx: Context, label: Label, who: Holders, r: Words) -> None:
+    share = ctx.streams.draw(who.owner, (*label, "bits"), r.shape)
+    ctx.network.send(who.helper, (*label, "bits"), r ^ share.values, share)
+
+
+async def _receive_bits(ctx: Context, label: Label, who: Holders, x: Shared) -> Words:
+    if ctx.me == who.owner:
+        return ctx.streams.draw(who.dealer, (*label, "bits"), x.shape).values
+    return await ctx.network.receive(who.dealer, (*label, "bits"), x.shape)

@@ -1,0 +1,179 @@
+r"""The private linear map y = A x: A sparse, known to its owner only.
+
+*Preparation* of K columns, for uniform r known to the owner's helpers: [[A r]] in {b, h1}, all
+columns together, in a constant number of rounds.  With N1 = n + 2 (imports) + E and N2 = outputs +
+E:
+
+    h1      starts with its input rows (difference of r, +imports, -imports, zeros)
+    P1      h1 -> h2, N1 elements;  prefix sum
+    P2      h2 -> h1, N1 elements
+    scale   h1 -> h2, N2 elements and N2 for each limb;  suffix sum
+    P3      h2 -> h1, N2 elements for each limb;  difference
+
+*Application*: b learns d = x - r from masked messages (``graph_mpc.system``), computes A d in
+plain, and adds its share of A r; h1 takes its share of A r.  One sparse matrix-vector product.
+
+What each party sees: h1 and h2 see uniform factors of permutations, w + u, and masked vectors; b
+sees masked vectors. Neither helper learns A, b learns nothing about r.
+
+Source: protocol design, section 4.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph_mpc.context import Context
+from graph_mpc.kernels import apply_limbs, prefix_sum, suffix_sum
+from graph_mpc.labels import Label
+from graph_mpc.layout import Entries, MapShape, compressed_rows, lay_out
+from graph_mpc.permutation import PrivatePermutation, permute, set_up_permutation
+from graph_mpc.ring import Words
+from graph_mpc.scaling import PrivateWeights, scale, set_up_weights
+from graph_mpc.shares import Shared
+
+__all__ = ["PrivateMap", "prepare_columns", "set_up_map"]
+
+
+@dataclass(frozen=True)
+class PrivateMap:
+    """A private matrix, set up among its owner and the owner's helpers.
+
+    Attributes:
+        owner: number of the owner.
+        shape: public sizes.
+        to_source: P1, h1 -> h2.
+        to_target: P2, h2 -> h1.
+        to_output: P3, h2 -> h1.
+        weights: weights in destination order, h1 -> h2.
+        rows: the matrix in compressed rows, at the owner.
+    """
+
+    owner: int
+    shape: MapShape
+    to_source: PrivatePermutation
+    to_target: PrivatePermutation
+    to_output: PrivatePermutation
+    weights: PrivateWeights
+    rows: tuple[NDArray[np.int64], NDArray[np.uint32], Words] | None
+
+    def apply_plain(self, d: Words) -> Words:
+        """At the owner: return A_l d for each limb, (L, outputs), d of shape (inputs,)."""
+        if self.rows is None:
+            raise ValueError("only the owner knows the matrix")
+        product: Words = apply_limbs(*self.rows, d)
+        return product
+
+
+async def set_up_map(
+    ctx: Context, label: Label, owner: int, shape: MapShape, entries: Entries | None
+) -> PrivateMap:
+    """Share out the owner's matrix; ``entries`` is None at everybody else."""
+    h1, h2 = ctx.roster.helpers(owner)
+    walk = lay_out(shape, entries) if entries is not None else None
+    forward, back = (owner, h1, h2), (owner, h2, h1)
+    source_sizes = (shape.source_rows, shape.source_rows)
+    target_sizes = (shape.walk_rows, shape.target_rows)
+    output_sizes = (shape.target_rows, shape.outputs)
+    to_source, to_target, to_output, weights = await asyncio.gather(
+        set_up_permutation(
+            ctx, (*label, "P1"), forward, source_sizes, walk.to_source if walk else None
+        ),
+        set_up_permutation(
+            ctx, (*label, "P2"), back, target_sizes, walk.to_target if walk else None
+        ),
+        set_up_permutation(
+            ctx, (*label, "P3"), back, output_sizes, walk.to_output if walk else None
+        ),
+        set_up_weights(
+            ctx,
+            (*label, "w"),
+            forward,
+            (shape.limbs, shape.target_rows),
+            walk.weights if walk else None,
+        ),
+    )
+    rows = compressed_rows(shape, entries) if entries is not None else None
+    return PrivateMap(owner, shape, to_source, to_target, to_output, weights, rows)
+
+
+async def prepare_columns(
+    ctx: Context,
+    label: Label,
+    private_map: PrivateMap,
+    columns: int,
+    inputs: Words | None,
+    imports: Words | None,
+) -> list[Shared]:
+    """Return [[A (r + placed imports)]] in {owner, h1} for each limb, (outputs, columns).
+
+    Args:
+        ctx: this party's side of the run.
+        label: place in the program, used once.
+        private_map: the matrix.
+        columns: K.
+        inputs: r, (inputs, K), at h1; None at the others.
+        imports: the masks of the placed imports, (placed, K), at h1; None at the others.
+    """
+    owner, shape = private_map.owner, private_map.shape
+    h1, _h2 = ctx.roster.helpers(owner)
+    rows: Words | None = None
+    if ctx.me == h1:
+        if inputs is None or imports is None:
+            raise ValueError("the first helper knows the masks of the inputs and imports")
+        rows = _input_rows(shape, columns, inputs, imports)
+    x = Shared.of_helper(ctx.me, owner, h1, (shape.source_rows, columns), rows)
+    x = await permute(ctx, (*label, "P1"), private_map.to_source, x)
+    x = x.map(_prefix, x.shape)
+    x = x.map(lambda a: _pad(a, shape.walk_rows), (shape.walk_rows, columns))
+    x = await permute(ctx, (*label, "P2"), private_map.to_target, x)
+    scaled = await scale(ctx, (*label, "w"), private_map.weights, x)
+    return list(
+        await asyncio.gather(
+            *(
+                _collect(ctx, (*label, "P3", limb), private_map, part)
+                for limb, part in enumerate(scaled)
+            )
+        )
+    )
+
+
+async def _collect(ctx: Context, label: Label, private_map: PrivateMap, scaled: Shared) -> Shared:
+    """Sum the groups of the destination order and bring the sums to output order."""
+    summed = scaled.map(_suffix, scaled.shape)
+    slots = await permute(ctx, label, private_map.to_output, summed)
+    return slots.map(_difference_down, slots.shape)
+
+
+def _input_rows(shape: MapShape, columns: int, inputs: Words, imports: Words) -> Words:
+    rows = np.zeros((shape.source_rows, columns), np.uint64)
+    n, placed = shape.inputs, shape.placed
+    rows[:n] = inputs
+    rows[1:n] -= inputs[: n - 1]
+    rows[n : n + placed] = imports
+    np.negative(imports, out=rows[n + placed : n + 2 * placed])
+    return rows
+
+
+def _prefix(x: Words) -> Words:
+    prefix_sum(x)
+    return x
+
+
+def _suffix(x: Words) -> Words:
+    suffix_sum(x)
+    return x
+
+
+def _pad(x: Words, rows: int) -> Words:
+    if len(x) == rows:
+        return x
+    return np.concatenate([x, np.zeros((rows - len(x), x.shape[1]), np.uint64)])
+
+
+def _difference_down(x: Words) -> Words:
+    out = x.copy()
+    out[:-1] -= x[1:]
+    return out

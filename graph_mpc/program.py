@@ -1,0 +1,77 @@
+"""What an analysis on the engine takes and gives, whatever it computes.
+
+An analysis is found by its entry point in the group ``undercurrent.analyses`` and has the methods
+of ``Analysis``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph_mpc.context import Context
+from graph_mpc.graph import LocalGraph
+from graph_mpc.scalars import JointScalars
+
+__all__ = ["Analysis", "Outcome", "OwnerInput"]
+
+
+@dataclass(frozen=True)
+class OwnerInput:
+    """What an owner brings.
+
+    Attributes:
+        graph: its part of the graph.
+        vertex: named float64 arrays over its vertices, such as ``risk_score``.
+        private: private parameters of this owner (never public ones).
+    """
+
+    graph: LocalGraph
+    vertex: Mapping[str, NDArray[np.float64]]
+    private: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a party knows at the end.
+
+    Attributes:
+        scores: float64 (own vertices,), None at a party without data.
+        iterations: steps of the iteration.
+        accuracy: what is promised of the scores, for the record of the run.
+        padded_sizes: the public sizes.
+        reconciliation: counts of this party's own edges.
+        unmatched: bool (own edges,), edges that the other owner does not know.
+        released: padded number of values released to each owner.
+    """
+
+    scores: NDArray[np.float64] | None
+    iterations: int
+    accuracy: dict[str, Any]
+    padded_sizes: dict[str, Any]
+    reconciliation: dict[str, int]
+    unmatched: NDArray[np.bool_] | None
+    released: dict[int, int]
+
+
+class Analysis(Protocol):
+    """An analysis that the workers can run."""
+
+    name: str
+    version: str
+
+    def parse(self, raw: Mapping[str, str]) -> Any:
+        """Return checked public parameters, or raise ``ParameterError``."""
+        ...
+
+    def public(self, parameters: Any) -> dict[str, Any]:
+        """Return the parameters with their defaults, as they stand in the manifest."""
+        ...
+
+    async def run(
+        self, ctx: Context, scalars: JointScalars, parameters: Any, own: OwnerInput | None
+    ) -> Outcome:
+        """Run this party's side of the analysis."""
+        ...

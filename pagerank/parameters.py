@@ -1,0 +1,82 @@
+"""Parameters of PageRank and how many iterations they ask for."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from graph_mpc.errors import ParameterError
+
+__all__ = ["PageRankParameters", "parse_parameters"]
+
+MAX_ITERATIONS = 10_000
+
+
+class PageRankParameters(BaseModel):
+    """Public parameters, with the names of the command line.
+
+    Attributes:
+        alpha: damping factor, 0 <= alpha < 1. tolerance: sum of the absolute errors of all scores
+        that may be left. iterations: number of iterations instead of a tolerance. weight:
+        ``amount``, ``count`` (number of payments) or ``none`` (1 per pair). personalisation:
+        teleport to all accounts alike, or in proportion to their risk score. precision: ``high``
+        (two limbs per weight) or ``standard`` (one limb, for ranking). max_unmatched: share of
+        cross-bank payments that only one bank knows above which a bank refuses.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    alpha: float = Field(0.85, ge=0, lt=1)
+    tolerance: float = Field(1e-6, gt=0, lt=1)
+    iterations: int | None = Field(None, ge=1, le=MAX_ITERATIONS)
+    weight: Literal["amount", "count", "none"] = "amount"
+    personalisation: Literal["uniform", "risk_score"] = "uniform"
+    precision: Literal["high", "standard"] = "high"
+    max_unmatched: float = Field(1.0, ge=0, le=1)
+
+    def steps(self) -> int:
+        """Return the number of iterations after which the error is below the tolerance.
+
+        The error of the iteration from x_0 = s is A^k (x_0 - x), whose sum is at most alpha^k
+        (|x_0| + |x|), and |x| <= |x_0|.
+        """
+        if self.iterations is not None:
+            return self.iterations
+        if self.alpha == 0:
+            return 1
+        steps = math.ceil(math.log(self.tolerance / 2) / math.log(self.alpha))
+        if steps > MAX_ITERATIONS:
+            raise ParameterError(
+                f"alpha={self.alpha} and tolerance={self.tolerance} need {steps} iterations",
+                f"choose a smaller alpha, a larger tolerance, or iterations <= {MAX_ITERATIONS}",
+            )
+        return max(1, steps)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """One refused parameter."""
+
+    name: str
+    reason: str
+
+
+def parse_parameters(raw: Mapping[str, str]) -> PageRankParameters:
+    """Return checked parameters; the error names the parameter and what is allowed."""
+    try:
+        parameters = PageRankParameters.model_validate(dict(raw))
+    except ValidationError as error:
+        first = error.errors()[0]
+        problem = _Problem(".".join(map(str, first["loc"])), first["msg"])
+        raise ParameterError(
+            f"parameter {problem.name} of pagerank: {problem.reason.lower()}",
+            "allowed are alpha, tolerance or iterations, weight=amount|count|none,"
+            " personalisation=uniform|risk_score, precision=high|standard, max_unmatched",
+        ) from error
+    if "iterations" in raw and "tolerance" in raw:
+        raise ParameterError(
+            "both tolerance and iterations of pagerank are given", "give one of them"
+        )
+    return parameters

@@ -1,0 +1,276 @@
+r"""PageRank over the graph of all owners, without showing it to any of them.
+
+PageRank is the fixed point of x = alpha A x + (alpha d.x + 1 - alpha) p, with A the payments, d the
+dangling accounts and p the personalisation, summing to 1.  The bracket is a number, so x is the
+solution of
+
+    z = alpha A z + (1 - alpha) r,     r any multiple of p,        scaled to sum 1.
+
+The engine iterates z from r (r = 1, or the risk scores, so that their sum stays secret), sums up z,
+and multiplies by the secret n / sum(z): mean 1.  Dangling accounts cost nothing, and no sum leaves
+the computation.
+
+Cost of a step: two rounds (``graph_mpc.push``).  What each party sees: what the engine's steps
+show, and its own scores.
+
+Source: Page et al., 1999; ``networkx.pagerank``; protocol design, section 5; the form without
+dangling mass: docs/decisions/pagerank-without-dangling-mass.md.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graph_mpc.context import Context
+from graph_mpc.errors import ParameterError
+from graph_mpc.graph import LocalGraph
+from graph_mpc.padding import padded_size
+from graph_mpc.placement import fold_imports
+from graph_mpc.precision import FixedPoint, choose_fixed_point, parse_precision
+from graph_mpc.product import multiply
+from graph_mpc.program import Outcome, OwnerInput
+from graph_mpc.push import PushSystem, prepare_push, push, push_shapes, set_up_push
+from graph_mpc.reconcile import Reconciliation, reconcile
+from graph_mpc.ring import Words, decode, encode
+from graph_mpc.scalars import JointScalars, ReciprocalScale
+from graph_mpc.shares import Shared
+from graph_mpc.sums import held_sum
+from graph_mpc.truncation import truncate
+from pagerank.entries import PaymentMatrix, pad_entries, payment_matrix
+from pagerank.parameters import PageRankParameters
+
+__all__ = ["secure_pagerank"]
+
+_BLOCK_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class _SetUp:
+    """What the set-up leaves: the system, the public sizes, and what an owner learned."""
+
+    system: PushSystem
+    accounts: int
+    sizes: dict[str, Any]
+    reconciliation: Reconciliation | None
+
+
+async def secure_pagerank(
+    ctx: Context, scalars: JointScalars, parameters: PageRankParameters, own: OwnerInput | None
+) -> Outcome:
+    """Run this party's side; ``own`` is None at a compute party."""
+    steps = parameters.steps()
+    with ctx.phase("setup"):
+        ready = await _set_up(ctx, scalars, parameters, own)
+    teleport = _teleport(ctx, parameters, ready.system, own)
+    x = _start(ctx, ready.system, teleport)
+    x = await _iterate(ctx, ready.system, parameters, steps, teleport, x)
+    with ctx.phase("reveal"):
+        scores = await _reveal(ctx, scalars, ready, x, own)
+    return Outcome(
+        scores=scores,
+        iterations=steps,
+        accuracy=_accuracy(ready, parameters),
+        padded_sizes=ready.sizes,
+        reconciliation=_counts(ready.reconciliation),
+        unmatched=None if ready.reconciliation is None else ~ready.reconciliation.matched,
+        released=dict(ready.system.vertices),
+    )
+
+
+async def _set_up(
+    ctx: Context, scalars: JointScalars, parameters: PageRankParameters, own: OwnerInput | None
+) -> _SetUp:
+    graph = own.graph if own is not None else None
+    accounts = await scalars.total(ctx, graph.vertices if graph is not None else 0)
+    if accounts == 0:
+        raise ParameterError("no bank has an account", "give the banks data, then run again")
+    form = choose_fixed_point(accounts, parse_precision(parameters.precision), 1 - parameters.alpha)
+    known = await reconcile(ctx, ("reconcile",), graph)
+    matrix: PaymentMatrix | None = None
+    if graph is not None and known is not None:
+        _refuse_unmatched(graph, known, parameters.max_unmatched)
+        matrix = payment_matrix(graph, known.matched, parameters.weight, parameters.alpha)
+    vertices, entries, boundary = await _publish_sizes(ctx, graph, matrix)
+    shapes = push_shapes(ctx, vertices, boundary, entries, form.limbs)
+    padded = None
+    if graph is not None and matrix is not None:
+        position = ctx.roster.owners.index(ctx.me)
+        others = [p for p in range(len(ctx.roster.owners)) if p != position]
+        starts, start = {}, vertices[ctx.me]
+        for p in others:
+            starts[p] = start
+            start += boundary[ctx.me, ctx.roster.owners[p]]
+        rows = {p: boundary[ctx.roster.owners[p], ctx.me] for p in others}
+        padded = pad_entries(matrix, shapes[ctx.me], form, starts, rows)
+    system = await set_up_push(ctx, ("system",), shapes, boundary, form, padded)
+    names = ctx.roster.ids
+    sizes = {
+        "accounts": {names[b]: vertices[b] for b in vertices},
+        "edges": {names[b]: entries[b] for b in entries},
+        "boundary": {f"{names[b]}>{names[c]}": rows for (b, c), rows in boundary.items()},
+    }
+    return _SetUp(system, accounts, sizes, known)
+
+
+def _refuse_unmatched(graph: LocalGraph, known: Reconciliation, limit: float) -> None:
+    if known.unmatched > limit * max(known.shared, 1):
+        raise ParameterError(
+            f"{known.unmatched} of the {known.shared} cross-bank edges of {graph.owner} are unknown"
+            f" to the other bank, above the limit of {limit:.0%}",
+            "check that the banks' data cover the same days, or raise max_unmatched",
+        )
+
+
+async def _publish_sizes(
+    ctx: Context, graph: LocalGraph | None, matrix: PaymentMatrix | None
+) -> tuple[dict[int, int], dict[int, int], dict[tuple[int, int], int]]:
+    """Tell all parties the padded sizes: vertices, non-zeros, boundary rows per receiver."""
+    owners = ctx.roster.owners
+    sizes = np.zeros(2 + len(owners), np.int64)
+    if graph is not None and matrix is not None:
+        sizes[0] = padded_size(graph.vertices)
+        sizes[1] = padded_size(len(matrix.source))
+        for other, boundary in matrix.outward.items():
+            sizes[2 + other] = padded_size(len(boundary))
+    published = await ctx.network.gather_published(("sizes",), sizes)
+    return (
+        {b: int(published[b][0]) for b in owners},
+        {b: int(published[b][1]) for b in owners},
+        {
+            (b, c): int(published[b][2 + position])
+            for b in owners
+            for position, c in enumerate(owners)
+            if b != c
+        },
+    )
+
+
+def _teleport(
+    ctx: Context, parameters: PageRankParameters, system: PushSystem, own: OwnerInput | None
+) -> Words | None:
+    """At an owner: r in fixed point, (padded vertices,), 0 for the padding."""
+    if own is None:
+        return None
+    r = np.ones(own.graph.vertices)
+    if parameters.personalisation == "risk_score":
+        r = own.vertex["risk_score"]
+    values = np.zeros(system.vertices[ctx.me])
+    values[: len(r)] = r
+    return encode(values, system.form.value_bits)
+
+
+def _start(ctx: Context, system: PushSystem, teleport: Words | None) -> dict[int, Shared]:
+    """Return z_0 = r in the rows of each owner's outputs."""
+    x = {}
+    for b, private_map in system.maps.items():
+        shape = (private_map.shape.outputs,)
+        rows: Words | None = None
+        if ctx.me == b and teleport is not None:
+            rows = np.zeros(shape, np.uint64)
+            rows[: len(teleport)] = teleport
+        x[b] = Shared.of_owner(ctx.me, b, ctx.roster.helpers(b)[0], shape, rows)
+    return x
+
+
+async def _iterate(
+    ctx: Context,
+    system: PushSystem,
+    parameters: PageRankParameters,
+    steps: int,
+    teleport: Words | None,
+    x: dict[int, Shared],
+) -> dict[int, Shared]:
+    """Take all steps, preparing a block of columns at a time."""
+    constant: Words | None = None
+    if teleport is not None:
+        values = decode(teleport, system.form.value_bits) * (1 - parameters.alpha)
+        constant = encode(values, system.form.value_bits)
+    width = columns_per_block(system)
+    for first in range(0, steps, width):
+        columns = min(width, steps - first)
+        with ctx.phase("prepare"):
+            block = await prepare_push(ctx, ("prepare", first), system, columns)
+        with ctx.phase("apply"):
+            for column in range(columns):
+                x = await push(ctx, system, block, column, x)
+                x = {b: _add_constant(ctx, system, value, constant) for b, value in x.items()}
+                ctx.progress("iterate", first + column + 1, steps)
+    return x
+
+
+def columns_per_block(system: PushSystem) -> int:
+    """Return how many columns to prepare together so that a party's arrays stay bounded."""
+    rows = max(m.shape.walk_rows + m.shape.target_rows for m in system.maps.values())
+    return int(np.clip(_BLOCK_BYTES // (8 * rows), 1, 16))
+
+
+def _add_constant(ctx: Context, system: PushSystem, x: Shared, constant: Words | None) -> Shared:
+    if ctx.me != x.owner or constant is None:
+        return x
+    rows = np.zeros(x.shape, np.uint64)
+    rows[: system.vertices[x.owner]] = constant
+    return x.add_owned(ctx.me, rows)
+
+
+async def _reveal(
+    ctx: Context,
+    scalars: JointScalars,
+    ready: _SetUp,
+    x: dict[int, Shared],
+    own: OwnerInput | None,
+) -> "np.ndarray[tuple[int], np.dtype[np.float64]] | None":
+    """Normalise the sum and release each owner's scores to it."""
+    system, form = ready.system, ready.system.form
+    scale = ReciprocalScale(ready.accounts << form.value_bits, form.weight_bits)
+    rho = await scalars.reciprocal(ctx, ("rho",), held_sum(list(x.values())), scale)
+    folded = await fold_imports(ctx, ("fold",), system, x)
+    scaled = await asyncio.gather(
+        *(_normalise(ctx, form, folded[b], rho[b]) for b in ctx.roster.owners)
+    )
+    for value in scaled:
+        if ctx.me == value.helper and value.local is not None:
+            ctx.network.release(value.owner, ("release", value.owner), value.local)
+    if own is None:
+        return None
+    (mine,) = (value for value in scaled if value.owner == ctx.me)
+    if mine.local is None:
+        raise ValueError("the owner lost its share")
+    released = mine.local + await ctx.network.receive(mine.helper, ("release", ctx.me), mine.shape)
+    scores = decode(released[: own.graph.vertices], form.value_bits) / ready.accounts
+    return np.maximum(scores, 0.0)
+
+
+async def _normalise(ctx: Context, form: FixedPoint, z: Shared, rho: Shared) -> Shared:
+    """Return [[z rho]], truncated, of the two limbs of rho."""
+    label = ("normalise", z.owner)
+    column = z.map(lambda a: a[None], (1, *z.shape))
+    limbs = rho.map(lambda a: a[:, None], (2, 1))
+    product = await multiply(ctx, (*label, "multiply"), column, limbs)
+    shifts = np.array([[form.weight_bits], [2 * form.weight_bits]], np.uint64)
+    limbwise = await truncate(ctx, (*label, "truncate"), product, shifts)
+    return limbwise.map(lambda a: a.sum(axis=0, dtype=np.uint64), z.shape)
+
+
+def _accuracy(ready: _SetUp, parameters: PageRankParameters) -> dict[str, Any]:
+    form = ready.system.form
+    worst = form.relative_error(1 - parameters.alpha) + 3 * 2.0**-form.value_bits
+    return {
+        "kind": "worst-case arithmetic error of a score, relative to the larger of the score and"
+        " the account's teleport probability",
+        "bound": worst,
+        "value_bits": form.value_bits,
+        "weight_bits": form.weight_bits,
+        "limbs": form.limbs,
+    }
+
+
+def _counts(known: Reconciliation | None) -> dict[str, int]:
+    if known is None:
+        return {}
+    return {
+        "cross_bank_edges": known.shared,
+        "unmatched": known.unmatched,
+        "different_amounts": known.different,
+    }
