@@ -139,7 +139,8 @@ async def bit_to_ring(ctx: Context, label: Label, who: Holders, bit: XorShared) 
     opened = (own ^ await ctx.network.receive(peer, (*label, "open"), own.shape)) & one
     if is_owner:
         rho = ctx.streams.draw(who.dealer, (*label, "rho"), bit.shape).values
-        share: Words = opened + (one - opened - opened) * rho
+        share: Words = (one - opened - opened) * rho
+        share += opened
         return share
     dealt = await ctx.network.receive(who.dealer, (*label, "dealt"), bit.shape)
     return (one - opened - opened) * dealt

@@ -15,6 +15,7 @@ exceptions:
 Source: protocol design, sections 3 and 7.
 """
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,7 +39,7 @@ class Transport(Protocol):
         """Queue a message; the payload is not changed afterwards."""
         ...
 
-    async def fetch(self, peer: int, tag: int, nbytes: int) -> NDArray[np.uint8]:
+    def fetch(self, peer: int, tag: int, nbytes: int) -> Awaitable[NDArray[np.uint8]]:
         """Wait for a message of exactly ``nbytes`` bytes."""
         ...
 

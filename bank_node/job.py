@@ -1,0 +1,100 @@
+"""What a worker is told: the public manifest of a joint run, and what is only for this party.
+
+The manifest is the same at every party and holds public parameters only.  The rest of a job (data
+folder, credentials, private inputs) reaches the worker on its standard input, never on a command
+line.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["CredentialPaths", "DataSource", "Deadlines", "Job", "Manifest", "MemberEntry"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MemberEntry(_Strict):
+    """A party of the run and where its worker listens."""
+
+    id: str
+    role: Literal["bank", "compute"]
+    host: str
+    port: int
+
+
+class Deadlines(_Strict):
+    """Seconds after which a worker gives a peer up; see ``graph_mpc.session``."""
+
+    start: float = Field(60.0, gt=0)
+    silence: float = Field(10.0, gt=0)
+    receive: float = Field(600.0, gt=0)
+
+
+class Manifest(_Strict):
+    """What all parties agree on.
+
+    Attributes:
+        run_id: unique name of the run.
+        consortium: name that stands in the certificates.
+        analysis: name of the analysis.
+        version: version of the analysis.
+        parameters: public parameters, as text.
+        policy: output policy.
+        members: all parties, in the order of their numbers.
+    """
+
+    run_id: str
+    consortium: str
+    analysis: str
+    version: str
+    parameters: dict[str, str]
+    policy: str = "exact"
+    members: list[MemberEntry]
+
+
+class CredentialPaths(_Strict):
+    """Files of this party's certificate and key, and of the authority it trusts."""
+
+    certificate: Path
+    private_key: Path
+    authority: Path
+
+
+class DataSource(_Strict):
+    """This bank's own data: the only folder that the worker reads."""
+
+    folder: Path
+    base_currency: str | None = None
+    rates: dict[str, float] = Field(default_factory=dict)
+
+
+class Job(_Strict):
+    """Everything that one worker needs.
+
+    Attributes:
+        manifest: the agreed run.
+        party: id of this party.
+        credentials: its certificate and key.
+        bind: address to listen on.
+        listen_fd: an already bound socket to listen on instead.
+        deadlines: when to give up.
+        data: the bank's data; None for a compute party.
+        private: private inputs of this bank.
+        out: folder for the results; made if it is not there.
+        lifeline: whether the worker ends when its standard input is closed.
+    """
+
+    manifest: Manifest
+    party: str
+    credentials: CredentialPaths
+    bind: str = "127.0.0.1"
+    listen_fd: int | None = None
+    deadlines: Deadlines = Deadlines()
+    data: DataSource | None = None
+    private: dict[str, Any] = Field(default_factory=dict)
+    out: Path
+    lifeline: bool = False

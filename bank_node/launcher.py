@@ -1,0 +1,213 @@
+"""Starting workers and listening to them: the one way in which a joint run is started on a machine.
+
+Each job goes to a process of its own on its standard input, which stays open as the worker's
+lifeline: when the launcher dies, however suddenly, the workers see it closed and end.  The first
+failure ends the others after a grace period; no process is left when ``run_workers`` returns or
+raises.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+from bank_node.errors import UndercurrentError
+from bank_node.job import Job
+
+__all__ = ["WorkerExit", "WorkersFailedError", "run_workers"]
+
+_LINE_LIMIT = 1 << 22
+_MARGIN = 5.0
+
+OnEvent = Callable[[str, dict[str, Any]], None]
+OnStart = Callable[[dict[str, int]], None]
+Wrap = Callable[[Job], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class WorkerExit:
+    """How one worker ended.
+
+    Attributes:
+        party: id of its party.
+        status: exit status; negative: killed by that signal.
+        report: its report if it finished.
+        failure: its ``failed`` event if it failed.
+    """
+
+    party: str
+    status: int
+    report: dict[str, Any] | None
+    failure: dict[str, Any] | None
+
+
+class WorkersFailedError(UndercurrentError):
+    """A joint run failed; the message names the party and the cause."""
+
+    code = "run.failed"
+
+    def __init__(self, message: str, remedy: str, exit_code: int, exits: list[WorkerExit]) -> None:
+        super().__init__(message, remedy)
+        self.exit_code = exit_code
+        self.exits = exits
+
+
+@dataclass
+class _Worker:
+    job: Job
+    process: asyncio.subprocess.Process
+    log: IO[bytes]
+    report: dict[str, Any] | None = None
+    failure: dict[str, Any] | None = None
+
+    async def listen(self, on_event: OnEvent) -> WorkerExit:
+        """Pass the worker's events on until it ends."""
+        if self.process.stdout is None:
+            raise ValueError("a worker's standard output is a pipe")
+        async for line in self.process.stdout:
+            event = json.loads(line)
+            if event["event"] == "finished":
+                self.report = event["report"]
+            elif event["event"] == "failed":
+                self.failure = event
+            on_event(self.job.party, event)
+        status = await self.process.wait()
+        return WorkerExit(self.job.party, status, self.report, self.failure)
+
+    def last_log_line(self) -> str:
+        """Return the end of the worker's log, for a worker that died without a word."""
+        self.log.seek(0)
+        lines = self.log.read()[-2000:].decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+
+async def run_workers(
+    jobs: Sequence[Job],
+    *,
+    on_event: OnEvent = lambda _party, _event: None,
+    on_start: OnStart = lambda _pids: None,
+    wrap: Wrap = lambda _job: (),
+) -> list[WorkerExit]:
+    """Run one worker for each job and return how they ended, if all finished.
+
+    Args:
+        jobs: one per party.
+        on_event: called with (party, event) for each line of a worker.
+        on_start: called once with the process id of each party's worker.
+        wrap: command to put in front of a worker's own, for example a sandbox.
+
+    Raises:
+        WorkersFailedError: a worker failed; all have ended.
+    """
+    workers: list[_Worker] = []
+    try:
+        for job in jobs:
+            workers.append(await _start(job, wrap(job)))  # noqa: PERF401  # kept for clean-up
+        on_start({w.job.party: w.process.pid for w in workers})
+        exits = await _listen_to_all(workers, on_event)
+    finally:
+        await asyncio.shield(_end_all(workers))
+    if any(e.report is None for e in exits):
+        raise _explain(exits, {w.job.party: w.last_log_line() for w in workers})
+    return exits
+
+
+async def _start(job: Job, prefix: Sequence[str]) -> _Worker:
+    # The log is read back after the worker's end only, and goes away with its handle.
+    log = tempfile.TemporaryFile()  # noqa: SIM115
+    process = await asyncio.create_subprocess_exec(
+        *prefix,
+        sys.executable,
+        "-m",
+        "bank_node.worker",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=log,
+        limit=_LINE_LIMIT,
+        start_new_session=True,
+        pass_fds=() if job.listen_fd is None else (job.listen_fd,),
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MPYC_NOUVLOOP": "1"},
+    )
+    if process.stdin is None:
+        raise ValueError("a worker's standard input is a pipe")
+    process.stdin.write(job.model_dump_json().encode() + b"\n")
+    with contextlib.suppress(ConnectionError):
+        await process.stdin.drain()
+    return _Worker(job, process, log)
+
+
+async def _listen_to_all(workers: list[_Worker], on_event: OnEvent) -> list[WorkerExit]:
+    """Wait for all; after a first failure the others have their deadlines to end by themselves."""
+    tasks = [asyncio.ensure_future(w.listen(on_event)) for w in workers]
+    pending = set(tasks)
+    try:
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            if any(task.result().report is None for task in done) and pending:
+                grace = max(_grace(w.job) for w in workers)
+                _done, late = await asyncio.wait(pending, timeout=grace)
+                for worker, task in zip(workers, tasks, strict=True):
+                    if task in late:
+                        _kill(worker, signal.SIGKILL)
+                pending = late
+    finally:
+        for task in tasks:
+            if not task.done():
+                task.cancel()
+    return [task.result() for task in tasks]
+
+
+def _grace(job: Job) -> float:
+    return max(job.deadlines.silence, job.deadlines.start) + _MARGIN
+
+
+async def _end_all(workers: list[_Worker]) -> None:
+    """Ask every worker that is left to end, then make it."""
+    for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 10.0)):
+        left = [w for w in workers if w.process.returncode is None]
+        for worker in left:
+            _kill(worker, number)
+        if left:
+            waits = [asyncio.ensure_future(w.process.wait()) for w in left]
+            await asyncio.wait(waits, timeout=patience)
+    for worker in workers:
+        if worker.process.stdin is not None:
+            worker.process.stdin.close()
+
+
+def _kill(worker: _Worker, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(worker.process.pid, number)
+
+
+def _explain(exits: list[WorkerExit], logs: dict[str, str]) -> WorkersFailedError:
+    """Return one line for all: the cause where it arose, or the peer that the others name."""
+    causes = [e for e in exits if e.failure is not None and e.failure["peer"] is None]
+    for cause in causes:
+        failure = cause.failure or {}
+        if failure["exit_code"] != 130 or len(causes) == len(exits):
+            return WorkersFailedError(
+                f"{cause.party}: {failure['message']}",
+                failure["remedy"],
+                failure["exit_code"],
+                exits,
+            )
+    named = [e for e in exits if e.failure is not None and e.failure["peer"] is not None]
+    if named:
+        failure = named[0].failure or {}
+        others = " and ".join(e.party for e in named)
+        return WorkersFailedError(
+            f"{failure['message']} (seen by {others})", failure["remedy"], 4, exits
+        )
+    silent = next(e for e in exits if e.report is None)
+    how = f"was killed by signal {-silent.status}" if silent.status < 0 else "ended without a word"
+    last = f" ({logs[silent.party]})" if logs[silent.party] else ""
+    return WorkersFailedError(
+        f"the worker of {silent.party} {how}{last}", "See its log, then run again", 4, exits
+    )

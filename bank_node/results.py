@@ -1,0 +1,64 @@
+"""Writing a bank's results: in the order of its accounts, 17 significant digits, all or nothing."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from graph_mpc.graph import LocalGraph
+
+__all__ = ["write_scores", "write_unmatched"]
+
+
+def write_scores(path: Path, accounts: pa.Array, scores: NDArray[np.float64]) -> None:
+    """Write ``account,score``; the accounts are sorted already, isolated ones included."""
+    table = pa.table({"account": accounts, "score": scores, "row": np.arange(len(scores))})
+    _copy(
+        path,
+        table,
+        "SELECT account, printf('%.17g', score) AS score FROM rows ORDER BY row",
+    )
+
+
+def write_unmatched(
+    path: Path, accounts: pa.Array, graph: LocalGraph, unmatched: NDArray[np.bool_]
+) -> None:
+    """Write the own side of each payment relation that the other bank does not know."""
+    source, target = graph.source[unmatched], graph.target[unmatched]
+    own = np.maximum(source, target)
+    foreign = ~np.minimum(source, target)
+    table = pa.table(
+        {
+            "account": accounts.take(pa.array(own)),
+            "direction": np.where(source >= 0, "out", "in"),
+            "other_bank": np.array([*graph.owners, ""])[graph.neighbour_owner[foreign]],
+            "slice": graph.slice[unmatched],
+            "payments": graph.count[unmatched],
+            "minor_units": graph.weight[unmatched],
+        }
+    )
+    _copy(path, table, "SELECT * FROM rows ORDER BY account, direction, other_bank, slice")
+
+
+def _copy(path: Path, table: pa.Table, query: str) -> None:
+    with _replacing(path) as temporary, duckdb.connect() as connection:
+        connection.register("rows", table)
+        name = str(temporary).replace("'", "''")
+        connection.execute(f"COPY ({query}) TO '{name}' (FORMAT csv, HEADER)")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside the file and rename it at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,301 @@
+"""One party of one joint run: ``python -m bank_node.worker``.
+
+The worker reads its job (``bank_node.job``) as one line of JSON from its standard input, takes in
+its own bank's data, connects to the other workers over mutual TLS, runs the analysis, and writes
+its own results.  On its standard output it tells what happens, one JSON object a line:
+``progress``, then ``finished`` or ``failed``.  Logs go to the standard error; none of the three
+ever holds an account, an amount or a share.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from bank_node.analyses import find_analysis
+from bank_node.errors import ParameterError, UndercurrentError
+from bank_node.ingest import BankData, read_bank
+from bank_node.job import Job
+from bank_node.partition import Partition, build_partition, consortium_edges
+from bank_node.policy import parse_policy
+from bank_node.results import write_scores, write_unmatched
+from bank_node.versions import versions
+from graph_mpc.context import Context
+from graph_mpc.errors import EngineError
+from graph_mpc.network import Network
+from graph_mpc.program import Outcome, OwnerInput
+from graph_mpc.roster import Roster
+from graph_mpc.scalars import MpycScalars
+from graph_mpc.session import Member, PeerError, SessionConfig, SessionError, open_session
+from graph_mpc.session.config import Deadlines as SessionDeadlines
+from graph_mpc.session.session import Session
+from graph_mpc.streams import SeededStreams
+
+__all__ = ["main"]
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A bank's own data, ready for the engine."""
+
+    data: BankData
+    partition: Partition
+
+
+def main() -> int:
+    """Run the job on standard input and return the exit code."""
+    # The event lines have the standard output for themselves, whatever a library prints.
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    logging.basicConfig(stream=sys.stderr, level=os.environ.get("UNDERCURRENT_LOG", "WARNING"))
+
+    def emit(event: dict[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            events.write(json.dumps(event) + "\n")
+
+    try:
+        job = _read_job(sys.stdin.readline())
+        report = asyncio.run(_with_signals(job, emit))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        emit(_failed("worker.interrupted", "the run was interrupted", "Start it again", None, 130))
+        return 130
+    except Exception as error:
+        event = _describe(error)
+        emit(event)
+        return int(event["exit_code"])
+    emit({"event": "finished", "report": report})
+    return 0
+
+
+def _read_job(line: str) -> Job:
+    try:
+        return Job.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        raise ParameterError(
+            f"the job on standard input is wrong at {'.'.join(map(str, first['loc']))}:"
+            f" {first['msg']}",
+            "Give one line of JSON as described in bank_node.job",
+        ) from None
+
+
+async def _with_signals(job: Job, emit: Emit) -> dict[str, Any]:
+    """Run the job; SIGTERM, SIGINT and a closed lifeline cancel it."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(_run(job, emit))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    if job.lifeline:
+        threading.Thread(target=_watch_lifeline, args=(loop, task), daemon=True).start()
+    return await task
+
+
+def _watch_lifeline(loop: asyncio.AbstractEventLoop, task: "asyncio.Future[Any]") -> None:
+    sys.stdin.read()
+    with contextlib.suppress(RuntimeError):  # The loop is closed: the run is over anyway.
+        loop.call_soon_threadsafe(task.cancel)
+
+
+async def _run(job: Job, emit: Emit) -> dict[str, Any]:
+    start = time.perf_counter()
+    manifest = job.manifest
+    analysis = find_analysis(manifest.analysis)
+    if analysis.version != manifest.version:
+        raise ParameterError(
+            f"analysis {analysis.name} has version {analysis.version} here, the run asks for"
+            f" {manifest.version}",
+            "Install the same version of Undercurrent at every party",
+        )
+    parameters = analysis.parse(manifest.parameters)
+    policy = parse_policy(manifest.policy)
+    roster = _roster(job)
+    me = roster.ids.index(job.party)
+    loaded = _load(job, emit)
+    seconds = {"load": time.perf_counter() - start}
+    own = None
+    if loaded is not None:
+        vertex = {"risk_score": loaded.partition.risk}
+        own = OwnerInput(loaded.partition.graph, vertex, job.private)
+    connecting = time.perf_counter()
+    async with open_session(_session_config(job, me)) as session:
+        seconds["connect"] = time.perf_counter() - connecting
+        ctx = _context(session, roster, me, manifest.run_id, emit)
+        scalars = MpycScalars(session.runtime)
+        outcome = await _or_abort(session, analysis.run(ctx, scalars, parameters, own))
+        nbytes, messages = ctx.network.count()
+        sent = sum(peer.bytes_sent for peer in session.statistics.values())
+    if loaded is not None:
+        _write(job, loaded, outcome)
+    seconds |= ctx.seconds | {"total": time.perf_counter() - start}
+    return _report(job, loaded, outcome) | {
+        "seconds": seconds,
+        "bytes_sent": nbytes | {"all_with_framing": sent},
+        "messages_sent": messages,
+        "disclosed_bits": policy.disclosed_bits(outcome.released.get(me, 0)),
+        "parameters": analysis.public(parameters),
+    }
+
+
+async def _or_abort(session: Session, running: Any) -> Outcome:
+    """Await the analysis; tell the others by a code if it ends for a reason of our own."""
+    try:
+        outcome: Outcome = await running
+    except (EngineError, UndercurrentError) as error:
+        session.abort(error.code)
+        raise
+    return outcome
+
+
+def _roster(job: Job) -> Roster:
+    members = job.manifest.members
+    owners = tuple(i for i, member in enumerate(members) if member.role == "bank")
+    roster = Roster(tuple(member.id for member in members), owners)
+    if job.party not in roster.ids:
+        raise ParameterError(
+            f"party {job.party} is not a member of the run", "Check the manifest's members"
+        )
+    is_bank = members[roster.ids.index(job.party)].role == "bank"
+    if is_bank != (job.data is not None):
+        raise ParameterError(
+            f"party {job.party} {'has no data' if is_bank else 'is a compute party but has data'}",
+            "Give data to banks and to nobody else",
+        )
+    return roster
+
+
+def _load(job: Job, emit: Emit) -> _Loaded | None:
+    if job.data is None:
+        return None
+    emit({"event": "progress", "phase": "load", "done": 0, "total": 1})
+    data = read_bank(
+        job.data.folder,
+        job.party,
+        base_currency=job.data.base_currency,
+        rates=job.data.rates,
+        rejected=job.out / "rejected.csv",
+    )
+    banks = [member.id for member in job.manifest.members if member.role == "bank"]
+    partition = build_partition(data, job.party, banks)
+    emit({"event": "progress", "phase": "load", "done": 1, "total": 1})
+    return _Loaded(data, partition)
+
+
+def _session_config(job: Job, me: int) -> SessionConfig:
+    manifest = job.manifest
+    return SessionConfig(
+        run_id=manifest.run_id,
+        consortium=manifest.consortium,
+        me=me,
+        members=tuple(Member(m.id, m.host, m.port) for m in manifest.members),
+        certificate=job.credentials.certificate,
+        private_key=job.credentials.private_key,
+        authority=job.credentials.authority,
+        bind=job.bind,
+        listen_fd=job.listen_fd,
+        deadlines=SessionDeadlines(
+            start=job.deadlines.start,
+            silence=job.deadlines.silence,
+            receive=job.deadlines.receive,
+        ),
+    )
+
+
+def _context(session: Session, roster: Roster, me: int, run_id: str, emit: Emit) -> Context:
+    seeds = {peer: session.seed(peer) for peer in range(roster.parties) if peer != me}
+
+    def progress(phase: str, done: int, total: int) -> None:
+        emit({"event": "progress", "phase": phase, "done": done, "total": total})
+
+    return Context(
+        me=me,
+        roster=roster,
+        network=Network(me, roster.parties, session),
+        streams=SeededStreams(me, seeds, run_id),
+        progress=progress,
+    )
+
+
+def _write(job: Job, loaded: _Loaded, outcome: Outcome) -> None:
+    partition = loaded.partition
+    if outcome.scores is not None:
+        write_scores(job.out / "scores.csv", partition.accounts, outcome.scores)
+    if outcome.unmatched is not None and outcome.unmatched.any():
+        write_unmatched(
+            job.out / "unmatched.csv", partition.accounts, partition.graph, outcome.unmatched
+        )
+
+
+def _report(job: Job, loaded: _Loaded | None, outcome: Outcome) -> dict[str, Any]:
+    """Return counts and sizes of this party for the record of the run."""
+    counts: dict[str, Any] = {"accounts": 0, "edges": 0}
+    if loaded is not None:
+        ingest = loaded.data.counts
+        counts = {
+            "accounts": len(loaded.partition.accounts),
+            "edges": consortium_edges(loaded.partition),
+            "ingest": {
+                "accounts": ingest.accounts,
+                "accounts_only_in_payments": ingest.accounts_only_in_payments,
+                "transactions": ingest.transactions,
+                "rounded": ingest.rounded,
+                "rejected": dict(ingest.rejected),
+            },
+        }
+    return counts | {
+        "party": job.party,
+        "iterations": outcome.iterations,
+        "accuracy": outcome.accuracy,
+        "padded_sizes": outcome.padded_sizes,
+        "reconciliation": outcome.reconciliation,
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "versions": versions(),
+    }
+
+
+def _describe(error: Exception) -> dict[str, Any]:
+    """Return the event for an error; only errors made for users are told in words."""
+    if isinstance(error, UndercurrentError):
+        return _failed(error.code, error.message, error.remedy, None, error.exit_code)
+    if isinstance(error, EngineError):
+        return _failed(error.code, error.message, error.remedy, None, 2)
+    if isinstance(error, PeerError):
+        return _failed(error.code, error.message, error.remedy, error.peer, 4)
+    if isinstance(error, SessionError):
+        return _failed(error.code, error.message, error.remedy, None, 1)
+    if isinstance(error, OSError) and error.filename is not None:
+        problem = f"{error.filename}: {error.strerror}"
+        return _failed("worker.file", problem, "Check the path, its access and the disk", None, 1)
+    traceback.print_exc()
+    kind = type(error).__name__
+    return _failed("worker.internal", f"unexpected {kind}", "See the worker's log", None, 1)
+
+
+def _failed(
+    code: str, message: str, remedy: str, peer: str | None, exit_code: int
+) -> dict[str, Any]:
+    return {
+        "event": "failed",
+        "code": code,
+        "message": message,
+        "remedy": remedy,
+        "peer": peer,
+        "exit_code": exit_code,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""The lab: a joint run of all banks of a data set on one machine.
+
+Nothing is pretended.  Each bank and each compute party is a process of its own, the very worker
+that a bank's node starts; they talk over mutual TLS on loopback with certificates of an authority
+made for this run; each is given its own bank's folder and no other.  Only the bench around them,
+here, sees all parties: it starts them and puts their reports together.
+"""
+
+import json
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bank_node.analyses import find_analysis
+from bank_node.errors import ParameterError
+from bank_node.ingest import canonical_bank
+from bank_node.job import CredentialPaths, DataSource, Deadlines, Job, Manifest, MemberEntry
+from bank_node.launcher import OnEvent, OnStart, WorkerExit, Wrap, run_workers
+from bank_node.policy import parse_policy
+from graph_mpc.errors import TooFewParties
+from graph_mpc.session import ThrowawayAuthority
+from simdata.dataset import Dataset, bank_folder, fresh_folder, read_dataset
+
+__all__ = ["LabRequest", "run_lab"]
+
+_CONSORTIUM = "lab"
+_HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class LabRequest:
+    """One secure replay.
+
+    Attributes:
+        data: the data set's folder.
+        analysis: name of the analysis.
+        out: folder for the results; must not hold anything yet, unless ``force``.
+        parameters: public parameters, as text.
+        policy: output policy.
+        compute: number of compute parties without data.
+        deadlines: when workers give each other up.
+        force: whether to replace results that are there.
+    """
+
+    data: Path
+    analysis: str
+    out: Path
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    policy: str = "exact"
+    compute: int = 0
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class _Party:
+    """A party of the lab: its id, the name of its folder (banks), and its socket."""
+
+    id: str
+    folder: str | None
+    listener: socket.socket
+
+
+def _ignore_event(_party: str, _event: dict[str, Any]) -> None:
+    """Listen to nothing."""
+
+
+def _ignore_start(_pids: dict[str, int]) -> None:
+    """Take no note of the processes."""
+
+
+def _no_wrap(_job: Job) -> Sequence[str]:
+    """Start the workers as they are."""
+    return ()
+
+
+async def run_lab(
+    request: LabRequest,
+    on_event: OnEvent = _ignore_event,
+    on_start: OnStart = _ignore_start,
+    wrap: Wrap = _no_wrap,
+) -> dict[str, Any]:
+    """Run all parties, write their results and ``run.json``, and return what stands in it.
+
+    Raises:
+        UndercurrentError: wrong input, or a failed run; then nothing is written.
+    """
+    dataset = read_dataset(request.data)
+    analysis = find_analysis(request.analysis)
+    analysis.parse(request.parameters)
+    parse_policy(request.policy)
+    _check_parties(dataset, request.compute)
+    with ExitStack() as stack:
+        # The folder is renamed into place at the end: nobody sees half a result.
+        staging = stack.enter_context(fresh_folder(request.out, force=request.force))
+        secret = Path(tempfile.mkdtemp(prefix="undercurrent-lab-"))
+        stack.callback(shutil.rmtree, secret, ignore_errors=True)
+        parties = _parties(dataset, request.compute, stack)
+        manifest = _manifest(request, parties, analysis.version)
+        authority = ThrowawayAuthority(_CONSORTIUM)
+        jobs = [
+            _job(request, dataset, manifest, party, authority, secret, staging) for party in parties
+        ]
+        exits = await run_workers(jobs, on_event=on_event, on_start=on_start, wrap=wrap)
+        for listener in (party.listener for party in parties):
+            listener.close()
+        record = _record(manifest, exits)
+        (staging / "run.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+    return record
+
+
+def _check_parties(dataset: Dataset, compute: int) -> None:
+    parties = len(dataset.banks) + compute
+    if compute < 0:
+        raise ParameterError("--compute is negative", "Give a number of compute parties, 0 or more")
+    if parties < 3:
+        raise TooFewParties(
+            f"{len(dataset.banks)} banks and {compute} compute parties are {parties} parties: fewer"
+            " than 3 have no honest majority and so no privacy",
+            f"add --compute {3 - len(dataset.banks)}",
+        )
+
+
+def _parties(dataset: Dataset, compute: int, stack: ExitStack) -> list[_Party]:
+    names: list[tuple[str, str | None]] = [(canonical_bank(b), b) for b in dataset.banks]
+    taken = {name for name, _folder in names}
+    number = 1
+    while len(names) < len(dataset.banks) + compute:
+        if f"compute{number}" not in taken:
+            names.append((f"compute{number}", None))
+        number += 1
+    parties = []
+    for name, folder in names:
+        listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        listener.bind((_HOST, 0))
+        listener.listen()
+        parties.append(_Party(name, folder, listener))
+    return parties
+
+
+def _manifest(request: LabRequest, parties: list[_Party], version: str) -> Manifest:
+    return Manifest(
+        run_id=secrets.token_hex(8),
+        consortium=_CONSORTIUM,
+        analysis=request.analysis,
+        version=version,
+        parameters=dict(request.parameters),
+        policy=request.policy,
+        members=[
+            MemberEntry(
+                id=party.id,
+                role="bank" if party.folder is not None else "compute",
+                host=_HOST,
+                port=party.listener.getsockname()[1],
+            )
+            for party in parties
+        ],
+    )
+
+
+def _job(
+    request: LabRequest,
+    dataset: Dataset,
+    manifest: Manifest,
+    party: _Party,
+    authority: ThrowawayAuthority,
+    secret: Path,
+    staging: Path,
+) -> Job:
+    paths = authority.issue(party.id, secret / party.id)
+    data = None
+    if party.folder is not None:
+        data = DataSource(
+            folder=bank_folder(request.data, party.folder).resolve(),
+            base_currency=dataset.base_currency,
+            rates=dict(dataset.rates),
+        )
+    return Job(
+        manifest=manifest,
+        party=party.id,
+        credentials=CredentialPaths(
+            certificate=paths.certificate,
+            private_key=paths.private_key,
+            authority=paths.authority,
+        ),
+        listen_fd=party.listener.fileno(),
+        deadlines=request.deadlines,
+        data=data,
+        out=(staging / (party.folder or party.id)).resolve(),
+        lifeline=True,
+    )
+
+
+def _record(manifest: Manifest, exits: list[WorkerExit]) -> dict[str, Any]:
+    """Put the parties' reports together; times are those of the slowest party."""
+    reports = [e.report for e in exits if e.report is not None]
+    phases = ("load", "connect", "setup", "prepare", "apply", "reveal", "total")
+    first = reports[0]
+    by_party: Callable[[str], dict[str, Any]] = lambda key: {  # noqa: E731
+        r["party"]: r[key] for r in reports
+    }
+    return {
+        "run_id": manifest.run_id,
+        "analysis": manifest.analysis,
+        "parameters": first["parameters"],
+        "policy": manifest.policy,
+        "parties": [
+            {"id": m.id, "role": m.role, "accounts": r["accounts"], "edges": r["edges"]}
+            for m, r in zip(manifest.members, reports, strict=True)
+        ],
+        "iterations": first["iterations"],
+        "seconds": {p: max(r["seconds"].get(p, 0.0) for r in reports) for p in phases},
+        "bytes_sent": by_party("bytes_sent"),
+        "messages_sent": by_party("messages_sent"),
+        "peak_memory_bytes": by_party("peak_memory_bytes"),
+        "padded_sizes": first["padded_sizes"],
+        "reconciliation": by_party("reconciliation"),
+        "disclosed_bits": by_party("disclosed_bits"),
+        "ingest": {r["party"]: r["ingest"] for r in reports if "ingest" in r},
+        "accuracy": first["accuracy"],
+        "versions": first["versions"],
+    }

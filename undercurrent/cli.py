@@ -1,0 +1,85 @@
+"""The command ``undercurrent``.
+
+Every command tells in one line what is wrong and what to do, and ends with an exit code: 0 done, 1
+failed, 2 wrong usage or input, 3 refused by policy, 4 a peer failed, 130 interrupted.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import click
+import typer
+from rich.console import Console
+
+import simdata.cli
+from bank_node.errors import UndercurrentError
+from graph_mpc.errors import EngineError
+from graph_mpc.session import PeerError, SessionError
+from undercurrent import __version__, bench, demo, lab
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="undercurrent",
+    help="Joint money-laundering detection for banks that may not share their data.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(simdata.cli.app, name="simdata")
+app.add_typer(lab.app, name="lab")
+app.command("demo")(demo.demo)
+app.command("bench")(bench.bench)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"undercurrent {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show version.")
+    ] = False,
+) -> None:
+    """Joint money-laundering detection for banks that may not share their data."""
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        result = app(arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        return _complain("interrupted; nothing was left half-written", 130)
+    except UndercurrentError as error:
+        return _complain(str(error), error.exit_code)
+    except EngineError as error:
+        return _complain(str(error), 2)
+    except SessionError as error:
+        return _complain(str(error), 4 if isinstance(error, PeerError) else 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{place}{error.strerror}. Check the path, its access and the disk", 1)
+    return result if isinstance(result, int) else 0
+
+
+def _complain(message: str, exit_code: int) -> int:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(
+        f"undercurrent: {message}", markup=False
+    )
+    return exit_code
