@@ -4,11 +4,15 @@ A size is rounded up to a geometric grid with steps of about ten per cent, so th
 the order of magnitude and little more.  Source: protocol design, section 1.
 """
 
+from collections.abc import Iterable
 from functools import cache
 
-__all__ = ["padded_size"]
+from graph_mpc.errors import ShapeMismatch
+
+__all__ = ["padded_size", "require_padded"]
 
 _SMALLEST = 8
+_LARGEST = 1 << 31
 
 
 @cache
@@ -22,3 +26,12 @@ def padded_size(size: int) -> int:
     while grid < size:
         grid = max(grid + 1, (grid * 11 + 9) // 10)
     return grid
+
+
+def require_padded(party: str, sizes: Iterable[int]) -> None:
+    """Refuse sizes from a peer that are not on the grid, before memory is taken for them."""
+    if any(size > _LARGEST or size != padded_size(size) for size in sizes):
+        raise ShapeMismatch(
+            f"party {party} announced sizes that are not padded sizes",
+            "run the same version of Undercurrent at every party",
+        )

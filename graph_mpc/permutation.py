@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph_mpc.context import Context
+from graph_mpc.errors import ShapeMismatch
 from graph_mpc.kernels import gather_add, gather_rows, gather_subtract
 from graph_mpc.labels import Label
 from graph_mpc.shares import Shared
@@ -98,7 +99,10 @@ async def set_up_permutation(
 def check_indices(indices: Indices, size: int) -> None:
     """Refuse indices from a peer that would reach outside an array of ``size`` elements."""
     if len(indices) and int(indices.max()) >= size:
-        raise ValueError("a peer sent a permutation with an index out of range")
+        raise ShapeMismatch(
+            "a peer sent a permutation with an index out of range",
+            "run the same version of Undercurrent at every party",
+        )
 
 
 async def permute(ctx: Context, label: Label, p: PrivatePermutation, x: Shared) -> Shared:

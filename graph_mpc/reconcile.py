@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from graph_mpc.context import Context
 from graph_mpc.graph import LocalGraph
 from graph_mpc.labels import Label
-from graph_mpc.padding import padded_size
+from graph_mpc.padding import padded_size, require_padded
 from graph_mpc.streams import sort_to_permutation
 
 __all__ = ["Reconciliation", "keyed_tags", "reconcile"]
@@ -69,6 +69,8 @@ async def reconcile(ctx: Context, label: Label, graph: LocalGraph | None) -> Rec
     for position in range(len(owners)):
         counts[position] = padded_size(int(np.count_nonzero(neighbour == position)))
     published = await ctx.network.gather_published((*label, "sizes"), counts)
+    for owner in owners:
+        require_padded(ctx.roster.ids[owner], published[owner].tolist())
     pairs = [(i, j) for i in range(len(owners)) for j in range(i + 1, len(owners))]
     answers = await asyncio.gather(
         *(

@@ -22,11 +22,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graph_mpc.context import Context
 from graph_mpc.errors import ParameterError
 from graph_mpc.graph import LocalGraph
-from graph_mpc.padding import padded_size
+from graph_mpc.padding import padded_size, require_padded
 from graph_mpc.placement import fold_imports
 from graph_mpc.precision import FixedPoint, choose_fixed_point, parse_precision
 from graph_mpc.product import multiply
@@ -43,7 +44,7 @@ from pagerank.parameters import PageRankParameters
 
 __all__ = ["secure_pagerank"]
 
-_BLOCK_BYTES = 1 << 28
+_BLOCK_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,9 @@ async def _publish_sizes(
         for other, boundary in matrix.outward.items():
             sizes[2 + other] = padded_size(len(boundary))
     published = await ctx.network.gather_published(("sizes",), sizes)
+    for position, owner in enumerate(owners):
+        others = np.delete(published[owner], 2 + position)
+        require_padded(ctx.roster.ids[owner], others.tolist())
     return (
         {b: int(published[b][0]) for b in owners},
         {b: int(published[b][1]) for b in owners},
@@ -220,7 +224,7 @@ async def _reveal(
     ready: _SetUp,
     x: dict[int, Shared],
     own: OwnerInput | None,
-) -> "np.ndarray[tuple[int], np.dtype[np.float64]] | None":
+) -> NDArray[np.float64] | None:
     """Normalise the sum and release each owner's scores to it."""
     system, form = ready.system, ready.system.form
     scale = ReciprocalScale(ready.accounts << form.value_bits, form.weight_bits)

@@ -8,9 +8,9 @@ import os
 import sys
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
+from typer.exceptions import TyperException
 
 import simdata.cli
 from bank_node.errors import UndercurrentError
@@ -19,6 +19,8 @@ from graph_mpc.session import PeerError, SessionError
 from undercurrent import __version__, bench, demo, lab
 
 __all__ = ["app", "main"]
+
+_INTERRUPTED = "interrupted; nothing was left half-written"
 
 app = typer.Typer(
     name="undercurrent",
@@ -57,12 +59,11 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
     try:
-        result = app(arguments, standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (KeyboardInterrupt, click.Abort):
-        return _complain("interrupted; nothing was left half-written", 130)
+        result = app(arguments, prog_name="undercurrent", standalone_mode=False)
+    except TyperException as error:
+        return _explain_usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain(_INTERRUPTED, 130)
     except UndercurrentError as error:
         return _complain(str(error), error.exit_code)
     except EngineError as error:
@@ -75,7 +76,20 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _complain(f"{place}{error.strerror}. Check the path, its access and the disk", 1)
+    if result == 130:  # Typer's word for a KeyboardInterrupt inside a command.
+        return _complain(_INTERRUPTED, 130)
     return result if isinstance(result, int) else 0
+
+
+def _explain_usage(error: TyperException) -> int:
+    """Say in one line what is wrong with the arguments; without any, the help says it all."""
+    message = " ".join(error.format_message().split())
+    if not message or message.startswith("Usage:"):
+        typer.echo(error.format_message(), err=True, nl=bool(message))
+        return 2
+    ctx = getattr(error, "ctx", None)
+    command = ctx.command_path if ctx is not None else "undercurrent"
+    return _complain(f"{message.removesuffix('.')}. See {command} --help", 2)
 
 
 def _complain(message: str, exit_code: int) -> int:
