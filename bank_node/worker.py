@@ -18,14 +18,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 from pydantic import ValidationError
 
 from bank_node.analyses import find_analysis
-from bank_node.errors import ParameterError, UndercurrentError
+from bank_node.errors import CurrencyError, ParameterError, UndercurrentError
 from bank_node.ingest import BankData, read_bank
 from bank_node.job import Job
 from bank_node.partition import Partition, build_partition, consortium_edges
@@ -45,6 +46,7 @@ from graph_mpc.streams import SeededStreams
 
 __all__ = ["main"]
 
+_T = TypeVar("_T")
 Emit = Callable[[dict[str, Any]], None]
 
 
@@ -134,6 +136,7 @@ async def _run(job: Job, emit: Emit) -> dict[str, Any]:
     async with open_session(_session_config(job, me)) as session:
         seconds["connect"] = time.perf_counter() - connecting
         ctx = _context(session, roster, me, manifest.run_id, emit)
+        await _or_abort(session, _agree_on_currency(ctx, loaded))
         scalars = MpycScalars(session.runtime)
         outcome = await _or_abort(session, analysis.run(ctx, scalars, parameters, own))
         nbytes, messages = ctx.network.count()
@@ -150,14 +153,29 @@ async def _run(job: Job, emit: Emit) -> dict[str, Any]:
     }
 
 
-async def _or_abort(session: Session, running: Any) -> Outcome:
-    """Await the analysis; tell the others by a code if it ends for a reason of our own."""
+async def _or_abort(session: Session, running: Awaitable[_T]) -> _T:
+    """Await a step; tell the others by a code if it ends for a reason of our own."""
     try:
-        outcome: Outcome = await running
+        return await running
     except (EngineError, UndercurrentError) as error:
         session.abort(error.code)
         raise
-    return outcome
+
+
+async def _agree_on_currency(ctx: Context, loaded: _Loaded | None) -> None:
+    """Refuse to add up amounts in different base currencies; a bank's base currency is public."""
+    name = (loaded.data.base_currency or "") if loaded is not None else ""
+    own = np.array([int.from_bytes(name.encode()[:7], "big")], np.int64)
+    published = await ctx.network.gather_published(("currency",), own)
+    used = {int(code[0]) for code in published.values()} - {0}
+    if len(used) > 1:
+        names = sorted(
+            code.to_bytes(7, "big").strip(b"\x00").decode("ascii", "replace") for code in used
+        )
+        raise CurrencyError(
+            f"the banks' amounts are in different currencies: {', '.join(names)}",
+            "Set base_currency and rates in dataset.toml",
+        )
 
 
 def _roster(job: Job) -> Roster:

@@ -98,7 +98,9 @@ async def run_lab(
     _check_parties(dataset, request.compute)
     with ExitStack() as stack:
         # The folder is renamed into place at the end: nobody sees half a result.
-        staging = stack.enter_context(fresh_folder(request.out, force=request.force))
+        staging = stack.enter_context(
+            fresh_folder(request.out, force=request.force, holding="run.json")
+        )
         secret = Path(tempfile.mkdtemp(prefix="undercurrent-lab-"))
         stack.callback(shutil.rmtree, secret, ignore_errors=True)
         parties = _parties(dataset, request.compute, stack)

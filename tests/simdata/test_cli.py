@@ -1,0 +1,124 @@
+"""The simdata commands do what their help says, and count what is there."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import simdata
+from bank_node.errors import OutputExistsError, UnknownFormatError
+from simdata.cli import app
+from simdata.describe import describe
+from simdata.generate import generate
+
+HEADER = "tx_id,timestamp,from_bank,from_account,to_bank,to_account,amount,currency\n"
+
+
+@pytest.mark.parametrize("command", ["generate", "import", "describe"])
+def test_every_command_has_help_with_examples(command: str) -> None:
+    """--help shows what a command does, its options and examples."""
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "100"})
+    assert result.exit_code == 0
+    assert "Examples:" in result.output
+    assert f"simdata {command}" in " ".join(result.output.split())
+    assert "--json" in result.output
+
+
+def test_generate_then_describe(tmp_path: Path) -> None:
+    """What generate wrote, describe counts, in the same words as the library."""
+    out = tmp_path / "data"
+    made = CliRunner().invoke(app, ["generate", str(out), "--accounts", "300", "--json"])
+    assert made.exit_code == 0
+    assert json.loads(made.output)["banks"] == ["bank1", "bank2", "bank3"]
+    told = CliRunner().invoke(app, ["describe", str(out), "--json"])
+    assert json.loads(told.output) == describe(out)
+    shown = CliRunner().invoke(app, ["describe", str(out)])
+    assert shown.exit_code == 0
+    assert "bank3" in shown.output
+    assert "Illicit accounts" in shown.output
+
+
+def test_errors_reach_the_caller(tmp_path: Path) -> None:
+    """An unknown format lists the known ones; a folder in use is refused."""
+    result = CliRunner().invoke(app, ["import", "xls", "a", str(tmp_path / "b")])
+    assert isinstance(result.exception, UnknownFormatError)
+    assert "amlsim" in str(result.exception)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    result = CliRunner().invoke(app, ["generate", str(tmp_path / "full")])
+    assert isinstance(result.exception, OutputExistsError)
+
+
+def test_import_by_command(tmp_path: Path) -> None:
+    """The import command writes a data set with the number of banks asked for."""
+    source = tmp_path / "src"
+    source.mkdir()
+    (source / "nodes.csv").write_text("nodeid,isFraud\n1,0\n2,1\n")
+    (source / "transactions.csv").write_text("sourceNodeId,targetNodeId,value,time\n1,2,3.5,1\n")
+    args = ["import", "AMLSIM", str(source), str(tmp_path / "out"), "--banks", "2", "--csv"]
+    assert CliRunner().invoke(app, args).exit_code == 0
+    found = describe(tmp_path / "out")
+    assert found["illicit_accounts"] == 1
+    assert found["typologies"] == {"unknown": 1}
+    assert found["first_timestamp"] == "2020-01-02T00:00:00Z"
+
+
+def test_describe_counts_by_hand(tmp_path: Path) -> None:
+    """Accounts, payments, shares, sums, times and rejects of a data set small enough to count."""
+    place = tmp_path / "banks" / "a"
+    place.mkdir(parents=True)
+    (place / "accounts.csv").write_text("account\n1\n2\n")
+    (place / "transactions.csv").write_text(
+        HEADER + "1,2026-01-01,a,1,b,9,1.25,EUR\n2,2026-01-03,a,1,a,3,2,EUR\n3,x,a,1,a,2,2,EUR\n"
+    )
+    assert describe(tmp_path) == {
+        "name": tmp_path.name,
+        "seed": None,
+        "base_currency": None,
+        "first_timestamp": "2026-01-01T00:00:00Z",
+        "last_timestamp": "2026-01-03T00:00:00Z",
+        "banks": [
+            {
+                "bank": "a",
+                "accounts": 2,
+                "accounts_only_in_payments": 1,
+                "payments": 2,
+                "cross_bank_payments": 1,
+                "cross_bank_share": 0.5,
+                "amount": "3.25",
+                "first_timestamp": "2026-01-01T00:00:00Z",
+                "last_timestamp": "2026-01-03T00:00:00Z",
+                "illicit_accounts": None,
+                "rounded": 0,
+                "rejected": {"unparsable time": 1},
+            }
+        ],
+        "illicit_accounts": None,
+        "typologies": None,
+    }
+
+
+def test_sums_wider_than_64_bits_are_told(tmp_path: Path) -> None:
+    """The sum of amounts may be larger than any one of them can be."""
+    place = tmp_path / "banks" / "a"
+    place.mkdir(parents=True)
+    (place / "accounts.csv").write_text("account\n")
+    rows = [f"{i},2026-01-01,a,1,a,{i},92233720368547758.07,EUR\n" for i in range(2)]
+    (place / "transactions.csv").write_text(HEADER + "".join(rows))
+    assert describe(tmp_path)["banks"][0]["amount"] == "184467440737095516.14"
+
+
+def test_the_public_face_of_the_package() -> None:
+    """The package offers these names and no other."""
+    assert simdata.__all__ == [
+        "Dataset",
+        "bank_folder",
+        "describe",
+        "generate",
+        "import_amlsim",
+        "read_dataset",
+        "read_labels",
+        "write_dataset",
+    ]
+    assert simdata.generate is generate
