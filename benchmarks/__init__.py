@@ -1,0 +1,1 @@
+"""Repeatable measurements; the results stand in README.md beside this file."""

@@ -18,23 +18,26 @@ from graph_mpc.context import Context
 from graph_mpc.labels import Label
 from graph_mpc.ring import Words
 from graph_mpc.shares import Shared
-from graph_mpc.truncation import deal_truncation, dealer_of, open_for_truncation, recombine
+from graph_mpc.truncation import deal, deal_truncation, dealer_of, open_masked, recombine
 
 __all__ = ["exact_floor"]
 
 
 async def exact_floor(ctx: Context, label: Label, x: Shared, shift: int) -> Shared:
     """Return [[floor(x / 2^shift)]], 0 < shift < l - 2, |x| <= 2^(l-3)."""
-    who = Holders(x.owner, x.helper, dealer_of(ctx, x))
+    holders = (x.owner, x.helper)
+    who = Holders(x.owner, x.helper, dealer_of(ctx, *holders))
     c: Words | None = None
     truncated: Words | None = None
     r_bits = XorShared(x.shape, None)
     if ctx.me == who.dealer:
-        _deal_bits(ctx, label, who, deal_truncation(ctx, label, x, shift))
+        _deal_bits(ctx, label, who, deal_truncation(ctx, label, holders, x.shape, shift))
     elif x.local is not None:
-        opened = await open_for_truncation(ctx, label, x, who.dealer)
-        c = opened.c
-        truncated = recombine(ctx, who.owner, opened, shift)
+        dealt = await deal(ctx, label, holders, x.shape, shift)
+        if dealt is None:
+            raise ValueError("a holder of the value got nothing from the dealer")
+        c = await open_masked(ctx, label, x, dealt)
+        truncated = recombine(ctx, who.owner, c, dealt, shift)
         r_bits = XorShared(x.shape, await _receive_bits(ctx, label, who, x))
     borrows = await borrow_bits(ctx, (*label, "borrow"), who, c, r_bits)
     if borrows.local is None:

@@ -71,7 +71,7 @@ class Network:
         self.transcript: list[Sent] = []
         self._transport = transport
         self._ring = ring
-        self._masks_used: set[tuple[int, tuple[int, int], bytes]] = set()
+        self._masks_used: dict[tuple[int, tuple[int, int], bytes], set[str | int | None]] = {}
         self._labels_used: set[tuple[int, bytes]] = set()
 
     def send(self, to: int, label: Label, words: Words, mask: Mask) -> None:
@@ -146,12 +146,13 @@ class Network:
             raise MaskRuleViolation(
                 f"message {label} has shape {words.shape}, its mask {mask.values.shape}", _REPORT
             )
-        use = (to, mask.pair, encode_label(mask.label))
-        if use in self._masks_used:
+        pieces = self._masks_used.setdefault((to, mask.pair, encode_label(mask.label)), set())
+        # A whole and its parts are one mask: after either, only other parts are fresh.
+        if mask.piece in pieces or None in pieces or (mask.piece is None and pieces):
             raise MaskRuleViolation(
                 f"mask {mask.label} was in another message to party {to}", _REPORT
             )
-        self._masks_used.add(use)
+        pieces.add(mask.piece)
 
     def _post(self, to: int, label: Label, payload: NDArray[Any]) -> None:
         use = (to, encode_label(label))

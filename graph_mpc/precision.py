@@ -19,7 +19,10 @@ Source: protocol design, section 2.
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from graph_mpc.errors import Overflow, ParameterError
+from graph_mpc.ring import Words
 
 __all__ = ["LIMIT_BITS", "FixedPoint", "choose_fixed_point", "parse_precision"]
 
@@ -49,6 +52,10 @@ class FixedPoint:
     def shifts(self) -> tuple[int, ...]:
         """Bits to cut after scaling by each limb."""
         return tuple(self.weight_bits * (limb + 1) for limb in range(self.limbs))
+
+    def shift_column(self) -> Words:
+        """Return the shifts as a column, (L, 1), for values of shape (L, N)."""
+        return np.array(self.shifts, np.uint64)[:, None]
 
     def step_error(self) -> float:
         """Return the largest error of one account in one iteration."""

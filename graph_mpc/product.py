@@ -27,7 +27,7 @@ async def multiply(ctx: Context, label: Label, x: Shared, y: Shared) -> Shared:
     if (x.owner, x.helper) != (y.owner, y.helper):
         raise ValueError("only values shared by the same parties can be multiplied")
     shape = np.broadcast_shapes(x.shape, y.shape)
-    dealer = dealer_of(ctx, x)
+    dealer = dealer_of(ctx, x.owner, x.helper)
     if ctx.me == dealer:
         _deal(ctx, label, x, y)
     if x.local is None or y.local is None:

@@ -217,7 +217,7 @@ async def pull(
     products = await asyncio.gather(
         *(_apply(ctx, label, system, block, column, b, d[b], exports) for b in ctx.roster.owners)
     )
-    shifts = np.array(system.form.shifts, np.uint64)[:, None]
+    shifts = system.form.shift_column()
     truncated = await asyncio.gather(
         *(truncate(ctx, (*label, "truncate", p.owner), p, shifts) for p in products)
     )

@@ -28,7 +28,7 @@ from graph_mpc.precision import FixedPoint
 from graph_mpc.ring import Words
 from graph_mpc.shares import Shared
 from graph_mpc.streams import Mask
-from graph_mpc.truncation import truncate
+from graph_mpc.truncation import Dealt, deal, truncate
 
 __all__ = ["PushBlock", "PushSystem", "prepare_push", "push", "set_up_push"]
 
@@ -66,9 +66,18 @@ class PushSystem:
 
 @dataclass(frozen=True)
 class PushBlock:
-    """Columns prepared for all owners: [[A r]] per owner and limb, and the masks r."""
+    """Columns prepared for all owners.
+
+    Attributes:
+        products: [[A r]] for each owner and limb, (outputs, K).
+        truncations: for each owner what its holders got for truncating (K, L, outputs) values.
+        inputs: r for each owner whose h1 this party is.
+        imports: masks of the imports.
+        label: place in the program.
+    """
 
     products: dict[int, list[Shared]]
+    truncations: dict[int, Dealt | None]
     inputs: dict[int, Mask]
     imports: ImportMasks
     label: Label
@@ -128,8 +137,28 @@ async def prepare_push(ctx: Context, label: Label, system: PushSystem, columns: 
             inputs[b] = ctx.streams.draw(h2, (*label, "R", b), (system.vertices[b], columns))
             r, total = inputs[b].values, imports.total(ctx, b)
         jobs.append(prepare_columns(ctx, (*label, b), system.maps[b], columns, r, total))
-    products = await asyncio.gather(*jobs)
-    return PushBlock(dict(zip(ctx.roster.owners, products, strict=True)), inputs, imports, label)
+    products, dealt = await asyncio.gather(
+        asyncio.gather(*jobs),
+        asyncio.gather(
+            *(
+                deal(
+                    ctx,
+                    (*label, "truncate", b),
+                    (b, ctx.roster.helpers(b)[0]),
+                    (columns, len(system.form.shifts), system.maps[b].shape.outputs),
+                    system.form.shift_column(),
+                )
+                for b in ctx.roster.owners
+            )
+        ),
+    )
+    return PushBlock(
+        dict(zip(ctx.roster.owners, products, strict=True)),
+        dict(zip(ctx.roster.owners, dealt, strict=True)),
+        inputs,
+        imports,
+        label,
+    )
 
 
 async def push(
@@ -151,11 +180,21 @@ async def push(
     products = await asyncio.gather(
         *(_apply(ctx, label, system, block, column, b, x) for b in ctx.roster.owners)
     )
-    shifts = np.array(system.form.shifts, np.uint64)[:, None]
     truncated = await asyncio.gather(
-        *(truncate(ctx, (*label, "truncate", p.owner), p, shifts) for p in products)
+        *(_truncate(ctx, label, system, block, column, product) for product in products)
     )
     return {y.owner: y.map(_add_limbs, y.shape[1:]) for y in truncated}
+
+
+async def _truncate(
+    ctx: Context, label: Label, system: PushSystem, block: PushBlock, column: int, x: Shared
+) -> Shared:
+    """Cut all limbs with what the dealer gave ahead."""
+    dealt = block.truncations[x.owner]
+    if dealt is None:
+        return x
+    place = (*label, "truncate", x.owner)
+    return await truncate(ctx, place, x, system.form.shift_column(), dealt.part(column))
 
 
 def _add_limbs(y: Words) -> Words:

@@ -35,6 +35,11 @@ class Roster:
             raise ParameterError("two parties have the same id", "give each party its own id")
         if not self.owners:
             raise ParameterError("no party holds data", "name at least one bank")
+        if list(self.owners) != sorted(set(self.owners) & set(range(len(self.ids)))):
+            raise ParameterError(
+                f"the owners {self.owners} are not ascending numbers of parties",
+                "name each party that holds data once, in order",
+            )
 
     @property
     def parties(self) -> int:

@@ -38,15 +38,19 @@ class Mask:
         pair: the two parties, lower number first.
         label: where in the program it was drawn.
         values: uint64 words of any shape.
+        piece: name of the part if this is a part of what was drawn; None: all of it.
     """
 
     pair: tuple[int, int]
     label: Label
     values: Words
+    piece: str | int | None = None
 
     def part(self, name: str | int, values: Words) -> "Mask":
-        """Return a named part (a column, a slice) as a mask of its own."""
-        return Mask(self.pair, (*self.label, "part", name), values)
+        """Return a named part (a column, a slice), to be used once instead of the whole."""
+        if self.piece is not None:
+            raise ValueError("a part of a mask has no parts")
+        return Mask(self.pair, self.label, values, name)
 
 
 class Streams(Protocol):

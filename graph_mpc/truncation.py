@@ -31,11 +31,12 @@ from graph_mpc.shares import Shared
 from graph_mpc.streams import Mask
 
 __all__ = [
-    "Opened",
+    "Dealt",
     "Shifts",
+    "deal",
     "deal_truncation",
     "dealer_of",
-    "open_for_truncation",
+    "open_masked",
     "recombine",
     "truncate",
 ]
@@ -45,68 +46,111 @@ Shifts = int | Words
 
 
 @dataclass(frozen=True)
-class Opened:
-    """What b and h hold after the opening: the public c, and shares of r >> f and of msb(r)."""
+class Dealt:
+    """What b or h holds for truncating values of one shape, before the values exist.
 
-    c: Words
+    Attributes:
+        mask: r_b or r_h.
+        shifted: this party's share of r >> f.
+        top: this party's share of msb(r).
+    """
+
+    mask: Mask
     shifted: Words
     top: Words
 
+    def part(self, index: int) -> "Dealt":
+        """Return the dealt values of one row of the first axis, to be used once."""
+        mask = self.mask.part(index, self.mask.values[index])
+        return Dealt(mask, self.shifted[index], self.top[index])
 
-async def truncate(ctx: Context, label: Label, x: Shared, shifts: Shifts) -> Shared:
-    """Return [[x / 2^shifts]], rounded down or up at random with the right mean."""
-    dealer = dealer_of(ctx, x)
-    if ctx.me == dealer:
-        deal_truncation(ctx, label, x, shifts)
-    if x.local is None:
+
+async def truncate(
+    ctx: Context, label: Label, x: Shared, shifts: Shifts, dealt: Dealt | None = None
+) -> Shared:
+    """Return [[x / 2^shifts]], rounded down or up at random with the right mean.
+
+    Args:
+        ctx: this party's side of the run.
+        label: place in the program, used once.
+        x: the values.
+        shifts: bits to cut.
+        dealt: what b and h hold if the dealing was done before; None: deal now.
+    """
+    if dealt is None:
+        dealt = await deal(ctx, label, (x.owner, x.helper), x.shape, shifts)
+    if x.local is None or dealt is None:
         return x
-    opened = await open_for_truncation(ctx, label, x, dealer)
-    return Shared(x.owner, x.helper, x.shape, recombine(ctx, x.owner, opened, shifts))
+    c = await open_masked(ctx, label, x, dealt)
+    return Shared(x.owner, x.helper, x.shape, recombine(ctx, x.owner, c, dealt, shifts))
 
 
-def dealer_of(ctx: Context, x: Shared) -> int:
-    """Return the helper of the owner that holds no share of x."""
-    h1, h2 = ctx.roster.helpers(x.owner)
-    return h2 if x.helper == h1 else h1
+def dealer_of(ctx: Context, owner: int, helper: int) -> int:
+    """Return the helper of the owner that holds no share."""
+    h1, h2 = ctx.roster.helpers(owner)
+    return h2 if helper == h1 else h1
 
 
-def deal_truncation(ctx: Context, label: Label, x: Shared, shifts: Shifts) -> Words:
-    """Deal: send the helper its shares of r >> f and msb(r); return r."""
-    mask_owner = ctx.streams.draw(x.owner, (*label, "rb"), x.shape).values
-    mask_helper = ctx.streams.draw(x.helper, (*label, "rh"), x.shape).values
+async def deal(
+    ctx: Context, label: Label, holders: tuple[int, int], shape: tuple[int, ...], shifts: Shifts
+) -> Dealt | None:
+    """Deal for values of a shape; at b and h return what they hold, elsewhere None.
+
+    Args:
+        ctx: this party's side of the run.
+        label: place in the program, used once.
+        holders: (owner, helper).
+        shape: shape of the values.
+        shifts: bits to cut.
+    """
+    owner, helper = holders
+    dealer = dealer_of(ctx, owner, helper)
+    if ctx.me == dealer:
+        deal_truncation(ctx, label, holders, shape, shifts)
+    if ctx.me not in holders:
+        return None
+    mask = ctx.streams.draw(dealer, (*label, "rb" if ctx.me == owner else "rh"), shape)
+    if ctx.me == owner:
+        shares = ctx.streams.draw(dealer, (*label, "t"), (2, *shape)).values
+    else:
+        shares = await ctx.network.receive(dealer, (*label, "dealt"), (2, *shape))
+    return Dealt(mask, shares[0], shares[1])
+
+
+def deal_truncation(
+    ctx: Context, label: Label, holders: tuple[int, int], shape: tuple[int, ...], shifts: Shifts
+) -> Words:
+    """At the dealer: send the helper its shares of r >> f and msb(r); return r."""
+    owner, helper = holders
+    mask_owner = ctx.streams.draw(owner, (*label, "rb"), shape).values
+    mask_helper = ctx.streams.draw(helper, (*label, "rh"), shape).values
     r = ctx.ring.reduce(mask_owner + mask_helper)
-    owner_part = ctx.streams.draw(x.owner, (*label, "t"), (2, *x.shape))
-    shares = np.stack((r >> np.uint64(shifts), ctx.ring.top_bit(r))) - owner_part.values
-    ctx.network.send(x.helper, (*label, "dealt"), shares, owner_part)
+    owner_part = ctx.streams.draw(owner, (*label, "t"), (2, *shape))
+    shares = np.empty((2, *shape), np.uint64)
+    np.subtract(r >> np.uint64(shifts), owner_part.values[0], out=shares[0])
+    np.subtract(ctx.ring.top_bit(r), owner_part.values[1], out=shares[1])
+    ctx.network.send(helper, (*label, "dealt"), shares, owner_part)
     return r
 
 
-async def open_for_truncation(ctx: Context, label: Label, x: Shared, dealer: int) -> Opened:
-    """At b and h: open c and collect the dealer's shares."""
+async def open_masked(ctx: Context, label: Label, x: Shared, dealt: Dealt) -> Words:
+    """At b and h: return c = x + 2^(l-2) + r."""
     if x.local is None:
         raise ValueError("only the two holders of a value open it")
     is_owner = ctx.me == x.owner
     other = x.helper if is_owner else x.owner
-    mask = ctx.streams.draw(dealer, (*label, "rb" if is_owner else "rh"), x.shape)
-    own = x.local + mask.values + (ctx.ring.offset if is_owner else np.uint64(0))
-    theirs = await _exchange(ctx, (*label, "c"), other, own, mask)
+    own = x.local + dealt.mask.values
     if is_owner:
-        dealt = ctx.streams.draw(dealer, (*label, "t"), (2, *x.shape)).values
-    else:
-        dealt = await ctx.network.receive(dealer, (*label, "dealt"), (2, *x.shape))
-    return Opened(ctx.ring.reduce(own + theirs), dealt[0], dealt[1])
+        own += ctx.ring.offset
+    ctx.network.send(other, (*label, "c"), own, dealt.mask)
+    return ctx.ring.reduce(own + await ctx.network.receive(other, (*label, "c"), own.shape))
 
 
-async def _exchange(ctx: Context, label: Label, other: int, own: Words, mask: Mask) -> Words:
-    ctx.network.send(other, label, own, mask)
-    return await ctx.network.receive(other, label, own.shape)
-
-
-def recombine(ctx: Context, owner: int, opened: Opened, shifts: Shifts) -> Words:
+def recombine(ctx: Context, owner: int, c: Words, dealt: Dealt, shifts: Shifts) -> Words:
     """At b and h: return the share of y from the opened c and the dealer's shares."""
     f = np.uint64(shifts)
-    wrap = (np.uint64(1) - ctx.ring.top_bit(opened.c)) << (np.uint64(ctx.ring.bits) - f)
-    share = wrap * opened.top - opened.shifted
+    wrap = (np.uint64(1) - ctx.ring.top_bit(c)) << (np.uint64(ctx.ring.bits) - f)
+    share: Words = wrap * dealt.top - dealt.shifted
     if ctx.me == owner:
-        share += (opened.c >> f) - (ctx.ring.offset >> f)
+        share += (c >> f) - (ctx.ring.offset >> f)
     return share

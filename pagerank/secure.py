@@ -159,10 +159,20 @@ def _teleport(
         return None
     r = np.ones(own.graph.vertices)
     if parameters.personalisation == "risk_score":
-        r = own.vertex["risk_score"]
+        r = checked_risk(own)
     values = np.zeros(system.vertices[ctx.me])
     values[: len(r)] = r
     return encode(values, system.form.value_bits)
+
+
+def checked_risk(own: OwnerInput) -> NDArray[np.float64]:
+    """Return the risk scores; refuse what would break the bound of the values."""
+    risk = own.vertex["risk_score"]
+    if not bool(np.all((risk >= 0) & (risk <= 1))):
+        raise ParameterError(
+            "a risk score is not a number from 0 to 1", "correct the accounts' risk_score column"
+        )
+    return risk
 
 
 def _start(ctx: Context, system: PushSystem, teleport: Words | None) -> dict[int, Shared]:
@@ -258,12 +268,28 @@ async def _normalise(ctx: Context, form: FixedPoint, z: Shared, rho: Shared) -> 
 
 
 def _accuracy(ready: _SetUp, parameters: PageRankParameters) -> dict[str, Any]:
+    """Return the worst-case arithmetic error, and relative to what it is stated.
+
+    With r = 1 everywhere each account receives 1 - alpha per step, so the error is relative to the
+    score itself.  With risk scores there is no such floor: the error of z is at most step / (1 -
+    alpha) times the account's z for r = 1, and normalisation divides it by sum(z) >= (1 - alpha) n
+    (mean risk).
+    """
     form = ready.system.form
-    worst = form.relative_error(1 - parameters.alpha) + 3 * 2.0**-form.value_bits
+    floor = 1 - parameters.alpha
+    last = 3 * 2.0**-form.value_bits
+    if parameters.personalisation == "uniform":
+        kind = "largest relative error of a score"
+        bound = form.relative_error(floor) + last
+    else:
+        kind = (
+            "largest error of a score, times the mean risk score of all accounts, relative to the"
+            " account's uniform PageRank"
+        )
+        bound = (form.relative_error(floor) + last) / floor
     return {
-        "kind": "worst-case arithmetic error of a score, relative to the larger of the score and"
-        " the account's teleport probability",
-        "bound": worst,
+        "kind": kind,
+        "bound": bound,
         "value_bits": form.value_bits,
         "weight_bits": form.weight_bits,
         "limbs": form.limbs,

@@ -27,10 +27,14 @@ from graph_mpc.errors import TooFewParties
 from graph_mpc.session import ThrowawayAuthority
 from simdata.dataset import Dataset, bank_folder, fresh_folder, read_dataset
 
-__all__ = ["LabRequest", "run_lab"]
+__all__ = ["LabRequest", "Route", "run_lab"]
+
+Route = Callable[[int], int]
+"""From the port on which a worker listens to the port at which the others reach it."""
 
 _CONSORTIUM = "lab"
 _HOST = "127.0.0.1"
+_MOST_PARTIES = 64
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,11 @@ def _ignore_start(_pids: dict[str, int]) -> None:
     """Take no note of the processes."""
 
 
+def _direct(port: int) -> int:
+    """Let the workers reach each other without a detour."""
+    return port
+
+
 def _no_wrap(_job: Job) -> Sequence[str]:
     """Start the workers as they are."""
     return ()
@@ -85,8 +94,16 @@ async def run_lab(
     on_event: OnEvent = _ignore_event,
     on_start: OnStart = _ignore_start,
     wrap: Wrap = _no_wrap,
+    route: Route = _direct,
 ) -> dict[str, Any]:
     """Run all parties, write their results and ``run.json``, and return what stands in it.
+
+    Args:
+        request: what to run.
+        on_event: called with (party, event) for each line of a worker.
+        on_start: called once with the process id of each party's worker.
+        wrap: command to put in front of a worker's own, for example a sandbox.
+        route: a detour between the workers, for example a proxy that delays and limits.
 
     Raises:
         UndercurrentError: wrong input, or a failed run; then nothing is written.
@@ -104,7 +121,7 @@ async def run_lab(
         secret = Path(tempfile.mkdtemp(prefix="undercurrent-lab-"))
         stack.callback(shutil.rmtree, secret, ignore_errors=True)
         parties = _parties(dataset, request.compute, stack)
-        manifest = _manifest(request, parties, analysis.version)
+        manifest = _manifest(request, parties, analysis.version, route)
         authority = ThrowawayAuthority(_CONSORTIUM)
         jobs = [
             _job(request, dataset, manifest, party, authority, secret, staging) for party in parties
@@ -121,6 +138,11 @@ def _check_parties(dataset: Dataset, compute: int) -> None:
     parties = len(dataset.banks) + compute
     if compute < 0:
         raise ParameterError("--compute is negative", "Give a number of compute parties, 0 or more")
+    if parties > _MOST_PARTIES:
+        raise ParameterError(
+            f"{parties} parties are more than the {_MOST_PARTIES} that are supported",
+            "Give a smaller --compute",
+        )
     if parties < 3:
         raise TooFewParties(
             f"{len(dataset.banks)} banks and {compute} compute parties are {parties} parties: fewer"
@@ -146,7 +168,7 @@ def _parties(dataset: Dataset, compute: int, stack: ExitStack) -> list[_Party]:
     return parties
 
 
-def _manifest(request: LabRequest, parties: list[_Party], version: str) -> Manifest:
+def _manifest(request: LabRequest, parties: list[_Party], version: str, route: Route) -> Manifest:
     return Manifest(
         run_id=secrets.token_hex(8),
         consortium=_CONSORTIUM,
@@ -159,7 +181,7 @@ def _manifest(request: LabRequest, parties: list[_Party], version: str) -> Manif
                 id=party.id,
                 role="bank" if party.folder is not None else "compute",
                 host=_HOST,
-                port=party.listener.getsockname()[1],
+                port=route(party.listener.getsockname()[1]),
             )
             for party in parties
         ],

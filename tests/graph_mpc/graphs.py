@@ -28,7 +28,7 @@ class TrustedScalars:
 
     async def total(self, ctx: Context, value: int) -> int:
         self.values.append(value)
-        while len(self.values) < self.parties:
+        while len(self.values) < self.parties:  # noqa: ASYNC110
             await asyncio.sleep(0)
         return sum(self.values)
 
@@ -36,7 +36,7 @@ class TrustedScalars:
         self, ctx: Context, label: Any, part: Words, scale: ReciprocalScale
     ) -> dict[int, Shared]:
         self.parts.append(int(part[0]))
-        while len(self.parts) < self.parties:
+        while len(self.parts) < self.parties:  # noqa: ASYNC110
             await asyncio.sleep(0)
         total = sum(self.parts) % 2**64
         if total == 0:
@@ -68,6 +68,7 @@ class Payments:
 
 
 def key_of(bank: int, account: int) -> bytes:
+    """Key of an account: a hash of its bank and number."""
     return hashlib.sha256(f"{bank}\x1f{account}".encode()).digest()
 
 
