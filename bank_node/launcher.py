@@ -23,7 +23,11 @@ from bank_node.job import Job
 __all__ = ["WorkerExit", "WorkersFailedError", "run_workers"]
 
 _LINE_LIMIT = 1 << 22
+# Seconds: beyond the workers' deadlines; for those that the others gave up; for those that can tell
+# nothing new.
 _MARGIN = 5.0
+_GIVEN_UP = 3.0
+_MOMENT = 1.0
 
 OnEvent = Callable[[str, dict[str, Any]], None]
 OnStart = Callable[[dict[str, int]], None]
@@ -58,6 +62,34 @@ class WorkersFailedError(UndercurrentError):
         self.exits = exits
 
 
+# One worker has one computing thread.  Big arrays stay with the allocator instead of going back to
+# the system after each step: page faults took up to a third of the time of a preparation.
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
+
+_NO_EVENT: dict[str, Any] = {
+    "event": "failed",
+    "code": "worker.output",
+    "message": "the worker's standard output is not its own",
+    "remedy": "Let nothing else write there: a command in front of the worker, for example",
+    "peer": None,
+    "exit_code": 1,
+}
+
+
+def _event_of(line: bytes) -> dict[str, Any]:
+    """Return the event of a line; a line that holds none is a failure."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return _NO_EVENT
+    return event if isinstance(event, dict) and "event" in event else _NO_EVENT
+
+
 @dataclass
 class _Worker:
     job: Job
@@ -71,12 +103,15 @@ class _Worker:
         if self.process.stdout is None:
             raise ValueError("a worker's standard output is a pipe")
         async for line in self.process.stdout:
-            event = json.loads(line)
+            event = _event_of(line)
             if event["event"] == "finished":
                 self.report = event["report"]
             elif event["event"] == "failed":
                 self.failure = event
             on_event(self.job.party, event)
+            if event is _NO_EVENT:
+                _kill(self, signal.SIGKILL)
+                break
         status = await self.process.wait()
         return WorkerExit(self.job.party, status, self.report, self.failure)
 
@@ -132,7 +167,7 @@ async def _start(job: Job, prefix: Sequence[str]) -> _Worker:
         limit=_LINE_LIMIT,
         start_new_session=True,
         pass_fds=() if job.listen_fd is None else (job.listen_fd,),
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MPYC_NOUVLOOP": "1"},
+        env=os.environ | _ENVIRONMENT,
     )
     if process.stdin is None:
         raise ValueError("a worker's standard input is a pipe")
@@ -143,28 +178,60 @@ async def _start(job: Job, prefix: Sequence[str]) -> _Worker:
 
 
 async def _listen_to_all(workers: list[_Worker], on_event: OnEvent) -> list[WorkerExit]:
-    """Wait for all; after a first failure the others have their deadlines to end by themselves."""
-    tasks = [asyncio.ensure_future(w.listen(on_event)) for w in workers]
-    pending = set(tasks)
+    """Wait for all of them to end; see ``_wait_for_all`` for how long."""
+    listening = {asyncio.ensure_future(w.listen(on_event)): w for w in workers}
     try:
-        while pending:
-            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            if any(task.result().report is None for task in done) and pending:
-                grace = max(_grace(w.job) for w in workers)
-                _done, late = await asyncio.wait(pending, timeout=grace)
-                for worker, task in zip(workers, tasks, strict=True):
-                    if task in late:
-                        _kill(worker, signal.SIGKILL)
-                pending = late
+        await _wait_for_all(listening)
     finally:
-        for task in tasks:
-            if not task.done():
-                task.cancel()
-    return [task.result() for task in tasks]
+        for task in listening:
+            task.cancel()
+    return [task.result() for task in listening]
 
 
-def _grace(job: Job) -> float:
-    return max(job.deadlines.silence, job.deadlines.start) + _MARGIN
+async def _wait_for_all(listening: "dict[asyncio.Task[WorkerExit], _Worker]") -> None:
+    """Wait; after a first failure the others have their deadlines to end by themselves.
+
+    They have less time when that would tell nothing new: a moment when a worker has told a cause
+    of its own, such as wrong input, and a little more when only those are left that the others gave
+    up, which may be stopped for ever.
+    """
+    loop = asyncio.get_running_loop()
+    pending: set[asyncio.Task[WorkerExit]] = set(listening)
+    end: float | None = None
+    while pending:
+        timeout = None if end is None else max(end - loop.time(), 0.0)
+        done, pending = await asyncio.wait(
+            pending, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not done:
+            await _end(pending, listening)
+            return
+        ended = [task.result() for task in listening if task.done()]
+        if any(e.report is None for e in ended):
+            grace = _patience(ended, [listening[task] for task in pending])
+            end = min(loop.time() + grace, end or float("inf"))
+
+
+def _patience(ended: list[WorkerExit], left: list[_Worker]) -> float:
+    """Return the seconds that are left to workers after a failure."""
+    named = {e.failure["peer"] for e in ended if e.failure is not None}
+    if None in named:
+        return _MOMENT
+    if {worker.job.party for worker in left} <= named:
+        return _GIVEN_UP
+    deadlines = [worker.job.deadlines for worker in left]
+    return max(max(d.silence, d.start) for d in deadlines) + _MARGIN
+
+
+async def _end(
+    pending: "set[asyncio.Task[WorkerExit]]", listening: "dict[asyncio.Task[WorkerExit], _Worker]"
+) -> None:
+    """Ask workers to end, then make them."""
+    for number, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, None)):
+        for task in pending:
+            _kill(listening[task], number)
+        if pending:
+            _done, pending = await asyncio.wait(pending, timeout=patience)
 
 
 async def _end_all(workers: list[_Worker]) -> None:
@@ -189,7 +256,8 @@ def _kill(worker: _Worker, number: signal.Signals) -> None:
 def _explain(exits: list[WorkerExit], logs: dict[str, str]) -> WorkersFailedError:
     """Return one line for all: the cause where it arose, or the peer that the others name."""
     causes = [e for e in exits if e.failure is not None and e.failure["peer"] is None]
-    for cause in causes:
+    # Those that were ended because of another one's failure say no more than that.
+    for cause in sorted(causes, key=lambda e: (e.failure or {})["exit_code"] == 130):
         failure = cause.failure or {}
         if failure["exit_code"] != 130 or len(causes) == len(exits):
             return WorkersFailedError(
@@ -198,9 +266,11 @@ def _explain(exits: list[WorkerExit], logs: dict[str, str]) -> WorkersFailedErro
                 failure["exit_code"],
                 exits,
             )
-    named = [e for e in exits if e.failure is not None and e.failure["peer"] is not None]
+    # What the culprit says of itself is no help, and a witness knows more than who was told.
+    named = [e for e in exits if e.failure is not None and e.failure["peer"] not in (None, e.party)]
     if named:
-        failure = named[0].failure or {}
+        first = min(named, key=lambda e: (e.failure or {}).get("reporter") is not None)
+        failure = first.failure or {}
         others = " and ".join(e.party for e in named)
         return WorkersFailedError(
             f"{failure['message']} (seen by {others})", failure["remedy"], 4, exits

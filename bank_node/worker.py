@@ -39,7 +39,14 @@ from graph_mpc.network import Network
 from graph_mpc.program import Outcome, OwnerInput
 from graph_mpc.roster import Roster
 from graph_mpc.scalars import MpycScalars
-from graph_mpc.session import Member, PeerError, SessionConfig, SessionError, open_session
+from graph_mpc.session import (
+    Aborted,
+    Member,
+    PeerError,
+    SessionConfig,
+    SessionError,
+    open_session,
+)
 from graph_mpc.session.config import Deadlines as SessionDeadlines
 from graph_mpc.session.session import Session
 from graph_mpc.streams import SeededStreams
@@ -286,12 +293,15 @@ def _report(job: Job, loaded: _Loaded | None, outcome: Outcome) -> dict[str, Any
 
 def _describe(error: Exception) -> dict[str, Any]:
     """Return the event for an error; only errors made for users are told in words."""
+    if isinstance(error, Aborted) and isinstance(error.__cause__, Exception):
+        return _describe(error.__cause__)  # Why this party ended the run for all.
     if isinstance(error, UndercurrentError):
         return _failed(error.code, error.message, error.remedy, None, error.exit_code)
     if isinstance(error, EngineError):
         return _failed(error.code, error.message, error.remedy, None, 2)
     if isinstance(error, PeerError):
-        return _failed(error.code, error.message, error.remedy, error.peer, 4)
+        told = _failed(error.code, error.message, error.remedy, error.peer, 4)
+        return told | {"reporter": error.reporter}
     if isinstance(error, SessionError):
         return _failed(error.code, error.message, error.remedy, None, 1)
     if isinstance(error, OSError) and error.filename is not None:

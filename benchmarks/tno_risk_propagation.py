@@ -3,13 +3,14 @@
 It has an environment of its own; the package is a dependency of this script only::
 
     python3 -m venv /tmp/tno
-    /tmp/tno/bin/pip install tno.mpc.protocols.risk_propagation==2.3.4 \
+    /tmp/tno/bin/pip install tno.mpc.protocols.risk_propagation==2.3.4 \\
         'tno.mpc.encryption_schemes.utils[gmpy]<0.16'
     /tmp/tno/bin/python benchmarks/tno_risk_propagation.py --ours RUN_JSON
 
-Three players in one process over HTTP on loopback, with the package's own 643-bit test keys: small, so the
-figures flatter it (2048 bits are the least that one would use). ``--ours`` names the ``run.json`` of a ``lab run``;
-the ratio compares wall time per (account + edge) and iteration, prepare and apply together.
+Three players in one process over HTTP on loopback, with the package's own 643-bit test keys: small,
+so the figures flatter it (2048 bits are the least that one would use). ``--ours`` names the
+``run.json`` of a ``lab run``; the ratio compares wall time per (account + edge) and iteration,
+prepare and apply together.
 """
 
 import argparse
@@ -44,9 +45,7 @@ def graph(accounts: int, edges: int) -> tuple[list[np.ndarray], list[np.ndarray]
         ],
         dtype=transactions_expected_dtype,
     )
-    nodes = np.array(
-        [(str(v), rng.random()) for v in range(accounts)], dtype=nodes_expected_dtype
-    )
+    nodes = np.array([(str(v), rng.random()) for v in range(accounts)], dtype=nodes_expected_dtype)
     return (
         [nodes[bank == b] for b in range(PLAYERS)],
         [rows[(bank[payer] == b) | (bank[payee] == b)] for b in range(PLAYERS)],

@@ -45,7 +45,7 @@ def test_every_error_code_has_a_section() -> None:
 def test_every_section_is_an_error_code() -> None:
     """docs/errors.md describes no error that cannot occur."""
     sections = set(re.findall(r"^### `([^`]+)`", (ROOT / "docs/errors.md").read_text(), re.M))
-    words = {"worker.interrupted", "worker.file", "worker.internal"}
+    words = {"worker.interrupted", "worker.output", "worker.file", "worker.internal"}
     assert sections <= error_codes() | words
 
 

@@ -83,7 +83,7 @@ def demo(
             console.print(_table(finding))
         _count_labels(console, data, findings)
         console.print(f"Results and report: {out}/report.html", highlight=False)
-        (work / "report.html").write_text(console.export_html(), "utf-8")
+        (work / "report.html").write_text(console.export_html(clear=False), "utf-8")
     if as_json:
         typer.echo(json.dumps(_as_json(record, findings), indent=2))
 

@@ -91,6 +91,8 @@ def _read_parameters(path: Path | None) -> dict[str, str]:
         return {}
     try:
         values = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ParameterError(f"{path}: {error.strerror}", "Check --params") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path}: {error}", "Correct the TOML file") from error
     return {key: str(value) for key, value in values.items()}

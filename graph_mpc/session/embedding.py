@@ -55,6 +55,7 @@ async def _load() -> Any:
 
 mpyc_runtime: Any = _import_quietly()
 asyncoro: Any = mpyc_runtime.asyncoro
+finfields: Any = mpyc_runtime.finfields
 Runtime: Any = mpyc_runtime.Runtime
 mpc: Any = mpyc_runtime.mpc
 

@@ -1,8 +1,9 @@
 """What is replaced inside MPyC's modules, beside its runtime class.
 
-``pickle`` in ``mpyc.runtime`` raises. Program counters hop by BLAKE2, the same on all platforms. A
-coroutine's exception goes to the session and to whoever awaits its result: as MPyC ships, it stops
-the event loop, and what awaits the result waits for ever.
+``pickle`` in ``mpyc.runtime`` raises. Shares from a peer are checked when they are decoded: whole
+field elements, each below the order; else the peer is named. Program counters hop by BLAKE2, the
+same on all platforms. A coroutine's exception goes to the session and to whoever awaits its result:
+as MPyC ships, it stops the event loop, and what awaits the result waits for ever.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from graph_mpc.session.embedding import asyncoro, mpc, mpyc_runtime
+from graph_mpc.session.embedding import asyncoro, finfields, mpc, mpyc_runtime
+from graph_mpc.session.errors import PayloadRefused
 
 
 class _PickleRefused:
@@ -25,8 +27,32 @@ class _PickleRefused:
         raise TypeError("pickles of other parties are not opened")
 
 
+class PeerPayload(bytes):
+    """A payload that knows which party sent it."""
+
+    peer: int
+
+    @classmethod
+    def of(cls, peer: int, payload: bytes) -> PeerPayload:
+        """Return the payload with its sender's number."""
+        named = cls(payload)
+        named.peer = peer
+        return named
+
+
+def _checked_shares(field: Any, data: bytes) -> list[int]:
+    """Return the field elements of a payload; refuse what no honest party sends."""
+    size = field.byte_length
+    values = [int.from_bytes(data[i : i + size], "little") for i in range(0, len(data), size)]
+    if len(data) % size or any(value >= field.order for value in values):
+        name = mpc.name_of(data.peer) if isinstance(data, PeerPayload) else None
+        raise PayloadRefused(f"party {name} sent a payload that holds no field elements", peer=name)
+    return values
+
+
 def apply_patches() -> None:
     """Replace the parts; once per process."""
+    finfields.FiniteFieldElement.from_bytes = classmethod(_checked_shares)
     mpyc_runtime.pickle = _PickleRefused()
     asyncoro._hop = _hop
     asyncoro._reconcile = _reconcile

@@ -29,7 +29,7 @@ from graph_mpc.session.errors import (
     SessionError,
     SessionReused,
 )
-from graph_mpc.session.patches import apply_patches
+from graph_mpc.session.patches import PeerPayload, apply_patches
 
 THRESHOLD = 1
 
@@ -66,11 +66,27 @@ class MpycLink:
         self.nbytes_sent += self._wire.send_mpyc(self._peer, pc, bytes(payload))
 
     def receive(self, pc: int) -> asyncio.Future[bytes]:
-        """Return the future of the payload with this program counter."""
-        return self._wire.receive_mpyc(self._peer, pc)
+        """Return the future of the payload with this program counter; it knows its sender."""
+        arrival = self._wire.receive_mpyc(self._peer, pc)
+        named: asyncio.Future[bytes] = arrival.get_loop().create_future()
+        arrival.add_done_callback(lambda done: _name_sender(done, named, self._peer))
+        return named
 
     def close_connection(self) -> None:
         """Do nothing: the session closes its links."""
+
+
+def _name_sender(arrival: asyncio.Future[bytes], named: asyncio.Future[bytes], peer: int) -> None:
+    """Pass a payload on with its sender's number, so that a wrong one can be blamed."""
+    if named.done():
+        return
+    if arrival.cancelled():
+        named.cancel()
+    elif (exc := arrival.exception()) is not None:
+        named.set_exception(exc)
+        named.exception()  # Looked at once: asyncio does not report those nobody awaits.
+    else:
+        named.set_result(PeerPayload.of(peer, arrival.result()))
 
 
 class HardenedRuntime(Runtime):  # type: ignore[misc]  # MPyC has no types.

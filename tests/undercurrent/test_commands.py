@@ -1,0 +1,94 @@
+"""``demo`` and ``bench`` as a user starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.system.support import UNDERCURRENT
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """Run ``undercurrent`` in an empty folder, with temporary files beside it."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "scratch").mkdir()
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        ended = subprocess.run(
+            [UNDERCURRENT, *arguments],
+            cwd=tmp_path / "here",
+            env={**os.environ, "TMPDIR": str(tmp_path / "scratch"), "COLUMNS": "100"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+        assert "Traceback" not in ended.stderr
+        assert list((tmp_path / "scratch").iterdir()) == []
+        return ended
+
+    return run
+
+
+def test_demo_runs_writes_its_report_and_replaces_itself(command: Command, tmp_path: Path) -> None:
+    """The demo needs nothing but a folder; a second one replaces the first; nothing is left over.
+
+    Without a terminal there is no progress bar.
+    """
+    demo = ("demo", "--accounts", "300")
+    first = command(*demo)
+    assert (first.returncode, first.stderr) == (0, "")
+    out = tmp_path / "here" / "demo-out"
+    assert "<html" in (out / "report.html").read_text().lower()
+    assert "bank3" in first.stdout
+    assert json.loads((out / "joint" / "run.json").read_text())["analysis"] == "pagerank"
+    (out / "old").touch()
+    second = command(*demo, "--seed", "2", "--json")
+    assert second.returncode == 0
+    found = json.loads(second.stdout)
+    assert set(found) == {"run", "banks"}
+    assert found["run"] == json.loads((out / "joint" / "run.json").read_text())
+    assert not (out / "old").exists()
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["demo-out"]
+
+
+def test_demo_does_not_replace_a_foreign_folder(command: Command, tmp_path: Path) -> None:
+    """A folder that no demo wrote stays as it is: exit code 2."""
+    foreign = tmp_path / "here" / "demo-out"
+    foreign.mkdir()
+    (foreign / "thesis.tex").write_text("done")
+    ended = command("demo", "--accounts", "300")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("undercurrent: ")
+    assert len(ended.stderr.splitlines()) == 1
+    assert [path.name for path in foreign.iterdir()] == ["thesis.tex"]
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["demo-out"]
+
+
+@pytest.mark.slow
+def test_bench_prints_its_figures_as_json(command: Command) -> None:
+    """One row for each size, with times, bytes and memory; nothing stays on the disk."""
+    ended = command("bench", "--accounts", "300", "--iterations", "2", "--json")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (row,) = json.loads(ended.stdout)
+    assert (row["accounts"], row["iterations"], row["precision"]) == (300, 2, "high")
+    for figure in ("prepare_us", "apply_us", "bytes", "peak_memory_bytes"):
+        assert row[figure] > 0
+
+
+def test_bench_refuses_an_unknown_precision(command: Command) -> None:
+    """Wrong usage of the bench is told like any other: exit code 2, one line."""
+    ended = command("bench", "--accounts", "300", "--precision", "vague")
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("undercurrent: ")
+    assert "precision" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
