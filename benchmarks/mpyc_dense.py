@@ -30,14 +30,14 @@ async def measure() -> None:
     plain = matrix()
     await mpc.start()
     secret = mpc.input(fixed.array(plain), senders=0)
-    z = mpc.input(fixed.array(np.ones(ACCOUNTS)), senders=0)
+    z = mpc.input(fixed.array(np.ones((ACCOUNTS, 1))), senders=0)
     await mpc.gather(secret, z)
     start = time.perf_counter()
     for _ in range(ITERATIONS):
-        z = mpc.np_add(secret @ z, 0.15)
+        z = mpc.np_matmul(secret, z) + fixed.array(np.full((ACCOUNTS, 1), 0.15))
         await mpc.gather(z)
     seconds = time.perf_counter() - start
-    scores = np.array([float(v) for v in await mpc.output(z)])
+    scores = np.array([float(v) for v in (await mpc.output(z)).reshape(-1)])
     expected = np.ones(ACCOUNTS)
     for _ in range(ITERATIONS):
         expected = plain @ expected + 0.15
