@@ -27,6 +27,7 @@ from benchmarks.graphs import write_graph
 from pagerank import PooledGraph, plain_pagerank
 from simdata.dataset import bank_folder
 from simdata.lab import LabRequest, run_lab
+from undercurrent.bench import figures
 
 HERE = Path(__file__).parent
 SIZES = ((10_000, 50_000), (100_000, 500_000), (300_000, 1_000_000), (1_000_000, 5_000_000))
@@ -55,27 +56,6 @@ def run_once(data: Path, out: Path, precision: str) -> dict[str, Any]:
         force=True,
     )
     return asyncio.run(run_lab(request))
-
-
-def figures(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a run's figures, per (account + edge) and iteration where that is the unit."""
-    accounts = sum(p["accounts"] for p in record["parties"])
-    edges = sum(p["edges"] for p in record["parties"])
-    unit = (accounts + edges) * record["iterations"]
-    seconds, sent = record["seconds"], record["bytes_sent"].values()
-    messages = record["messages_sent"].values()
-    return {
-        "accounts": accounts,
-        "edges": edges,
-        "precision": record["parameters"]["precision"],
-        "seconds": {k: round(v, 2) for k, v in seconds.items()},
-        "prepare_us": seconds["prepare"] / unit * 1e6,
-        "apply_us": seconds["apply"] / unit * 1e6,
-        "prepare_bytes": sum(s["prepare"] for s in sent) / unit,
-        "apply_bytes": sum(s["apply"] for s in sent) / unit,
-        "messages": sum(sum(m.values()) for m in messages),
-        "peak_mb": max(record["peak_memory_bytes"].values()) / 1e6,
-    }
 
 
 def plain_seconds(data: Path) -> float:
@@ -133,7 +113,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         f"| {r['accounts']:,} | {r['edges']:,} | {r['precision']} | {r['seconds']['setup']:.1f} |"
         f" {r['prepare_us']:.3f} | {r['apply_us']:.3f} |"
         f" {r['prepare_bytes']:.0f} + {r['apply_bytes']:.0f} | {r['messages']:,} |"
-        f" {r['peak_mb']:,.0f} | {r['seconds']['total']:.0f} | {r['plain_us']:.3f} |"
+        f" {r['peak_memory_bytes'] / 1e6:,.0f} | {r['seconds']['total']:.0f} |"
+        f" {r['plain_us']:.3f} |"
         for r in rows
     ]
     return "\n".join(lines)

@@ -29,8 +29,9 @@ from graph_mpc.permutation import PrivatePermutation, permute, set_up_permutatio
 from graph_mpc.precision import FixedPoint
 from graph_mpc.ring import Words
 from graph_mpc.shares import Shared
+from graph_mpc.steps import deal_columns, mask_to_owner, product_column, truncate_limbs
 from graph_mpc.streams import Mask
-from graph_mpc.truncation import truncate
+from graph_mpc.truncation import Dealt
 
 __all__ = ["PullBlock", "PullSystem", "prepare_pull", "pull", "set_up_pull"]
 
@@ -61,6 +62,7 @@ class PullBlock:
     """Columns prepared for all owners."""
 
     products: dict[int, list[Shared]]
+    truncations: dict[int, Dealt | None]
     selected: dict[tuple[int, int], Shared]
     inputs: dict[int, Mask]
     imports: ImportMasks
@@ -171,10 +173,14 @@ async def prepare_pull(ctx: Context, label: Label, system: PullSystem, columns: 
             for c in ctx.roster.owners
             if c != b
         )
-    prepared = await asyncio.gather(*products)
-    selected = await asyncio.gather(*selections)
+    prepared, selected, dealt = await asyncio.gather(
+        asyncio.gather(*products),
+        asyncio.gather(*selections),
+        deal_columns(ctx, label, system.form, system.vertices, columns),
+    )
     return PullBlock(
         dict(zip(ctx.roster.owners, prepared, strict=True)),
+        dealt,
         dict(zip(system.selections, selected, strict=True)),
         inputs,
         imports,
@@ -208,7 +214,7 @@ async def pull(
     """Return A x for all owners, truncated, (vertices,) each; a column is used once."""
     label = (*block.label, "apply", column)
     masked = await asyncio.gather(
-        *(_mask_own(ctx, label, block, column, x[b]) for b in ctx.roster.owners)
+        *(mask_to_owner(ctx, label, x[b], block.inputs.get(b), column) for b in ctx.roster.owners)
     )
     d = dict(zip(ctx.roster.owners, masked, strict=True))
     exports = {pair: _export(ctx, system, block, column, pair, d) for pair in system.selections}
@@ -217,27 +223,13 @@ async def pull(
     products = await asyncio.gather(
         *(_apply(ctx, label, system, block, column, b, d[b], exports) for b in ctx.roster.owners)
     )
-    shifts = system.form.shift_column()
     truncated = await asyncio.gather(
-        *(truncate(ctx, (*label, "truncate", p.owner), p, shifts) for p in products)
+        *(
+            truncate_limbs(ctx, label, system.form, block.truncations[p.owner], column, p)
+            for p in products
+        )
     )
-    return {
-        y.owner: y.map(lambda a: a.sum(axis=0, dtype=np.uint64), y.shape[1:]) for y in truncated
-    }
-
-
-async def _mask_own(
-    ctx: Context, label: Label, block: PullBlock, column: int, x: Shared
-) -> Words | None:
-    """Bring d = x - r to the owner."""
-    h1, _h2 = ctx.roster.helpers(x.owner)
-    if ctx.me == h1 and x.local is not None:
-        r = block.inputs[x.owner]
-        mask = r.part(column, np.ascontiguousarray(r.values[:, column]))
-        ctx.network.send(x.owner, (*label, "own", x.owner), x.local - mask.values, mask)
-    if ctx.me != x.owner or x.local is None:
-        return None
-    return x.local + await ctx.network.receive(h1, (*label, "own", x.owner), x.shape)
+    return {y.owner: y for y in truncated}
 
 
 def _export(
@@ -269,16 +261,10 @@ async def _apply(
     own: Words | None,
     exports: dict[tuple[int, int], Shared],
 ) -> Shared:
-    products = block.products[b]
-    first = products[0]
-    shape = (len(products), first.shape[0])
-    if first.local is None:
-        return Shared(b, first.helper, shape, None)
-    local = np.stack([p.local[:, column] for p in products if p.local is not None])
-    product = Shared(b, first.helper, shape, local)
-    if ctx.me != b or own is None:
+    product = product_column(block.products[b], column)
+    if own is None or product.local is None:
         return product
     others = [c for c in ctx.roster.owners if c != b]
     received = [await receive_rows(ctx, label, c, exports[c, b]) for c in others]
     d = np.concatenate([own, *received])
-    return replace(product, local=local + system.maps[b].apply_plain(d))
+    return replace(product, local=product.local + system.maps[b].apply_plain(d))

@@ -27,8 +27,9 @@ from graph_mpc.linear_map import PrivateMap, prepare_columns, set_up_map
 from graph_mpc.precision import FixedPoint
 from graph_mpc.ring import Words
 from graph_mpc.shares import Shared
+from graph_mpc.steps import deal_columns, mask_to_owner, product_column, truncate_limbs
 from graph_mpc.streams import Mask
-from graph_mpc.truncation import Dealt, deal, truncate
+from graph_mpc.truncation import Dealt
 
 __all__ = ["PushBlock", "PushSystem", "prepare_push", "push", "set_up_push"]
 
@@ -137,24 +138,13 @@ async def prepare_push(ctx: Context, label: Label, system: PushSystem, columns: 
             inputs[b] = ctx.streams.draw(h2, (*label, "R", b), (system.vertices[b], columns))
             r, total = inputs[b].values, imports.total(ctx, b)
         jobs.append(prepare_columns(ctx, (*label, b), system.maps[b], columns, r, total))
+    outputs = {b: system.maps[b].shape.outputs for b in ctx.roster.owners}
     products, dealt = await asyncio.gather(
-        asyncio.gather(*jobs),
-        asyncio.gather(
-            *(
-                deal(
-                    ctx,
-                    (*label, "truncate", b),
-                    (b, ctx.roster.helpers(b)[0]),
-                    (columns, len(system.form.shifts), system.maps[b].shape.outputs),
-                    system.form.shift_column(),
-                )
-                for b in ctx.roster.owners
-            )
-        ),
+        asyncio.gather(*jobs), deal_columns(ctx, label, system.form, outputs, columns)
     )
     return PushBlock(
         dict(zip(ctx.roster.owners, products, strict=True)),
-        dict(zip(ctx.roster.owners, dealt, strict=True)),
+        dealt,
         inputs,
         imports,
         label,
@@ -181,25 +171,12 @@ async def push(
         *(_apply(ctx, label, system, block, column, b, x) for b in ctx.roster.owners)
     )
     truncated = await asyncio.gather(
-        *(_truncate(ctx, label, system, block, column, product) for product in products)
+        *(
+            truncate_limbs(ctx, label, system.form, block.truncations[p.owner], column, p)
+            for p in products
+        )
     )
-    return {y.owner: y.map(_add_limbs, y.shape[1:]) for y in truncated}
-
-
-async def _truncate(
-    ctx: Context, label: Label, system: PushSystem, block: PushBlock, column: int, x: Shared
-) -> Shared:
-    """Cut all limbs with what the dealer gave ahead."""
-    dealt = block.truncations[x.owner]
-    if dealt is None:
-        return x
-    place = (*label, "truncate", x.owner)
-    return await truncate(ctx, place, x, system.form.shift_column(), dealt.part(column))
-
-
-def _add_limbs(y: Words) -> Words:
-    total: Words = y.sum(axis=0, dtype=np.uint64)
-    return total
+    return {y.owner: y for y in truncated}
 
 
 async def _apply(
@@ -212,30 +189,16 @@ async def _apply(
     x: dict[int, Shared],
 ) -> Shared:
     """Send the masked inputs of owner b; at b and h1, return the product of all limbs."""
-    h1, _h2 = ctx.roster.helpers(b)
     others = [c for c in ctx.roster.owners if c != b]
     rows = {c: x[c].rows(*system.rows_for(ctx, c, b)) for c in others}
     for c in others:
         send_rows(ctx, label, b, rows[c], block.imports, column)
     own = x[b].rows(0, system.vertices[b])
-    product = _column(block.products[b], column)
-    if ctx.me == h1 and own.local is not None:
-        r = block.inputs[b]
-        mask = r.part(column, np.ascontiguousarray(r.values[:, column]))
-        ctx.network.send(b, (*label, "own", b), own.local - mask.values, mask)
-    if ctx.me != b or own.local is None or system.place is None or product.local is None:
+    product = product_column(block.products[b], column)
+    d = await mask_to_owner(ctx, label, own, block.inputs.get(b), column)
+    if d is None or system.place is None or product.local is None:
         return product
-    d = own.local + await ctx.network.receive(h1, (*label, "own", b), own.shape)
     received = [await receive_rows(ctx, label, c, rows[c]) for c in others]
     if received:
         scatter_add(d, system.place, np.concatenate(received))
     return replace(product, local=product.local + system.maps[b].apply_plain(d))
-
-
-def _column(products: list[Shared], column: int) -> Shared:
-    """Return one column of all limbs, (L, outputs)."""
-    first = products[0]
-    local: Words | None = None
-    if first.local is not None:
-        local = np.stack([p.local[:, column] for p in products if p.local is not None])
-    return Shared(first.owner, first.helper, (len(products), first.shape[0]), local)

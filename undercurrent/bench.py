@@ -14,7 +14,7 @@ from simdata.generate import generate
 from simdata.lab import LabRequest, run_lab
 from undercurrent.progress import run_interruptible, show_progress
 
-__all__ = ["bench", "measure", "table_of"]
+__all__ = ["bench", "figures", "measure", "table_of"]
 
 
 def bench(
@@ -62,16 +62,17 @@ def figures(record: dict[str, Any]) -> dict[str, Any]:
     edges = sum(party["edges"] for party in record["parties"])
     unit = (accounts + edges) * record["iterations"]
     seconds, sent = record["seconds"], record["bytes_sent"].values()
-    online = sum(s["prepare"] + s["apply"] for s in sent)
     return {
         "accounts": accounts,
         "edges": edges,
         "iterations": record["iterations"],
         "precision": record["parameters"]["precision"],
-        "seconds": seconds,
+        "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
         "prepare_us": seconds["prepare"] / unit * 1e6,
         "apply_us": seconds["apply"] / unit * 1e6,
-        "bytes": online / unit,
+        "prepare_bytes": sum(s["prepare"] for s in sent) / unit,
+        "apply_bytes": sum(s["apply"] for s in sent) / unit,
+        "messages": sum(sum(m.values()) for m in record["messages_sent"].values()),
         "peak_memory_bytes": max(record["peak_memory_bytes"].values()),
     }
 
@@ -92,7 +93,7 @@ def table_of(rows: list[dict[str, Any]]) -> Table:
             f"{row['seconds']['setup']:.2f}",
             f"{row['prepare_us']:.3f}",
             f"{row['apply_us']:.3f}",
-            f"{row['bytes']:.1f}",
+            f"{row['prepare_bytes'] + row['apply_bytes']:.1f}",
             f"{row['seconds']['total']:.1f}",
             f"{row['peak_memory_bytes'] / 1e6:,.0f}",
         )

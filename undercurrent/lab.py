@@ -42,7 +42,7 @@ def run(
     deadline: Annotated[
         float, typer.Option(min=1, help="Seconds until a silent party is given up.")
     ] = 10.0,
-    force: Annotated[bool, typer.Option(help="Replace results that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace results that are there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print run.json.")] = False,
 ) -> None:
     """Run one analysis jointly: a process per bank, mutual TLS, results per bank.
@@ -54,6 +54,10 @@ def run(
       undercurrent lab run DATA --analysis pagerank -p alpha=0.9 -p weight=count --out OUT
 
       undercurrent lab run TWO_BANKS --analysis pagerank --compute 1 --out OUT
+
+    Parameters of pagerank: alpha=0.85, tolerance=1e-6 or iterations, weight=amount|count|none,
+    personalisation=uniform|risk_score, precision=high|standard, max_unmatched=1.0 (share of
+    cross-bank payments known to one bank only above which a bank refuses the run).
     """
     request = LabRequest(
         data=data,

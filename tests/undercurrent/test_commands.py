@@ -80,7 +80,7 @@ def test_bench_prints_its_figures_as_json(command: Command) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
     (row,) = json.loads(ended.stdout)
     assert (row["accounts"], row["iterations"], row["precision"]) == (300, 2, "high")
-    for figure in ("prepare_us", "apply_us", "bytes", "peak_memory_bytes"):
+    for figure in ("prepare_us", "apply_us", "prepare_bytes", "apply_bytes", "peak_memory_bytes"):
         assert row[figure] > 0
 
 
