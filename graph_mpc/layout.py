@@ -12,6 +12,10 @@ walks through three orders, and the owner describes the way from each to the nex
    of u.
 3. destination order --P3--> *output order*: the slots only.  A difference leaves the groups' sums.
 
+Where the weights depend on the payer only, the inputs are scaled instead of the entries
+(``InputScaled``): the slots of the destination order must then be rows of zeros, of which P2 gets
+its own, and padding entries stand before the first slot, where no sum reaches them.
+
 ``placed`` imports are added to an input each (push analyses); a pull analysis has its imports among
 the inputs.
 
@@ -43,6 +47,8 @@ class MapShape:
         entries: E, padded number of non-zeros.
         placed: number of imports that are added to inputs.
         limbs: limbs per weight.
+        input_scaled: whether the weights stand at the inputs, so that these are scaled instead of
+            the entries.
     """
 
     inputs: int
@@ -50,6 +56,7 @@ class MapShape:
     entries: int
     placed: int
     limbs: int
+    input_scaled: bool = False
 
     @property
     def source_rows(self) -> int:
@@ -59,12 +66,19 @@ class MapShape:
     @property
     def walk_rows(self) -> int:
         """Rows of the source order with its padding."""
+        if self.input_scaled:
+            return self.source_rows + self.outputs
         return max(self.inputs + 2 * self.placed, self.outputs) + self.entries
 
     @property
     def target_rows(self) -> int:
         """Rows of the destination order."""
         return self.outputs + self.entries
+
+    @property
+    def scaled_rows(self) -> int:
+        """Rows that are scaled: inputs and imports, or the destination order."""
+        return self.inputs + self.placed if self.input_scaled else self.target_rows
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,7 @@ class Entries:
     Attributes:
         source: int64 (E,), input of each entry.
         target: int64 (E,), output of each entry.
-        limbs: uint64 (L, E), the weights.
+        limbs: uint64 (L, E), the weights; all the same for one input if these are scaled.
         place: int64 (placed,), the input to which each import is added.
     """
 
@@ -86,7 +100,7 @@ class Entries:
 
 @dataclass(frozen=True)
 class MapWalk:
-    """The permutations and the weights in destination order."""
+    """The permutations, and the weights (L, scaled rows)."""
 
     to_source: Indices
     to_target: Indices
@@ -103,11 +117,22 @@ def lay_out(shape: MapShape, entries: Entries) -> MapWalk:
     to_target = np.empty(shape.target_rows, np.uint32)
     to_target[is_slot] = spare[: shape.outputs]
     to_target[~is_slot] = slot_of_entry[order[~is_slot] - shape.outputs]
-    weights = np.zeros((shape.limbs, shape.target_rows), np.uint64)
-    weights[:, ~is_slot] = entries.limbs[:, order[~is_slot] - shape.outputs]
+    if shape.input_scaled:
+        weights = _input_weights(shape, entries)
+    else:
+        weights = np.zeros((shape.limbs, shape.target_rows), np.uint64)
+        weights[:, ~is_slot] = entries.limbs[:, order[~is_slot] - shape.outputs]
     # The slots stand in the order of the outputs, so P3 just lists where they are.
     to_output = np.flatnonzero(is_slot).astype(np.uint32)
     return MapWalk(to_source, to_target, to_output, weights)
+
+
+def _input_weights(shape: MapShape, entries: Entries) -> Words:
+    """Return the weight of each input, and of each import that of the input it is added to."""
+    weights = np.zeros((shape.limbs, shape.inputs), np.uint64)
+    used = entries.limbs.any(axis=0)
+    weights[:, entries.source[used]] = entries.limbs[:, used]
+    return np.concatenate([weights, weights[:, entries.place]], axis=1)
 
 
 def _source_order(shape: MapShape, entries: Entries) -> Indices:
@@ -130,14 +155,19 @@ def _slots(shape: MapShape, to_source: Indices) -> tuple[Indices, Indices]:
     slot_of_entry = np.empty(shape.entries, np.uint32)
     slot_of_entry[to_source[is_entry] - first_entry] = np.flatnonzero(is_entry)
     padding = np.arange(shape.source_rows, shape.walk_rows, dtype=np.uint32)
+    if shape.input_scaled:
+        return slot_of_entry, padding
     spare = np.concatenate([np.flatnonzero(~is_entry).astype(np.uint32), padding])
     return slot_of_entry, spare
 
 
 def _target_order(shape: MapShape, entries: Entries) -> NDArray[np.int64]:
     """Return the destination order of [slots | entries]: each slot before its entries."""
-    keys = np.concatenate([2 * np.arange(shape.outputs), 2 * entries.target + 1])
-    return rank_by_group(keys.astype(np.int64), 2 * shape.outputs)
+    ends = 2 * entries.target + 2
+    if shape.input_scaled:
+        ends = np.where(entries.limbs.any(axis=0), ends, 0)
+    keys = np.concatenate([2 * np.arange(shape.outputs) + 1, ends])
+    return rank_by_group(keys.astype(np.int64), 2 * shape.outputs + 1)
 
 
 def compressed_rows(shape: MapShape, entries: Entries) -> tuple[NDArray[np.int64], Indices, Words]:

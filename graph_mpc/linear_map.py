@@ -10,6 +10,15 @@ E:
     scale   h1 -> h2, N2 elements and N2 for each limb;  suffix sum
     P3      h2 -> h1, N2 elements for each limb;  difference
 
+Where the weights stand at the inputs (``MapShape.input_scaled``), the inputs are scaled first and
+the rest follows for each limb, in the other direction up to P3:
+
+    scale   h1 -> h2, n + imports elements and as many for each limb
+    P1, P2  h2 -> h1 and h1 -> h2, N1 and N1 + outputs elements for each limb
+    P3      h2 -> h1, N2 elements for each limb
+
+which for one limb is three messages of about (n + E) instead of five.
+
 *Application*: b learns d = x - r from masked messages (``graph_mpc.system``), computes A d in
 plain, and adds its share of A r; h1 takes its share of A r.  One sparse matrix-vector product.
 
@@ -44,10 +53,10 @@ class PrivateMap:
     Attributes:
         owner: number of the owner.
         shape: public sizes.
-        to_source: P1, h1 -> h2.
-        to_target: P2, h2 -> h1.
+        to_source: P1, h1 -> h2 (h2 -> h1 where the inputs are scaled).
+        to_target: P2, h2 -> h1 (h1 -> h2).
         to_output: P3, h2 -> h1.
-        weights: weights in destination order, h1 -> h2.
+        weights: weights of the scaled rows, h1 -> h2.
         rows: the matrix in compressed rows, at the owner.
     """
 
@@ -74,15 +83,16 @@ async def set_up_map(
     h1, h2 = ctx.roster.helpers(owner)
     walk = lay_out(shape, entries) if entries is not None else None
     forward, back = (owner, h1, h2), (owner, h2, h1)
+    first, second = (back, forward) if shape.input_scaled else (forward, back)
     source_sizes = (shape.source_rows, shape.source_rows)
     target_sizes = (shape.walk_rows, shape.target_rows)
     output_sizes = (shape.target_rows, shape.outputs)
     to_source, to_target, to_output, weights = await asyncio.gather(
         set_up_permutation(
-            ctx, (*label, "P1"), forward, source_sizes, walk.to_source if walk else None
+            ctx, (*label, "P1"), first, source_sizes, walk.to_source if walk else None
         ),
         set_up_permutation(
-            ctx, (*label, "P2"), back, target_sizes, walk.to_target if walk else None
+            ctx, (*label, "P2"), second, target_sizes, walk.to_target if walk else None
         ),
         set_up_permutation(
             ctx, (*label, "P3"), back, output_sizes, walk.to_output if walk else None
@@ -91,7 +101,7 @@ async def set_up_map(
             ctx,
             (*label, "w"),
             forward,
-            (shape.limbs, shape.target_rows),
+            (shape.limbs, shape.scaled_rows),
             walk.weights if walk else None,
         ),
     )
@@ -123,21 +133,36 @@ async def prepare_columns(
     if ctx.me == h1:
         if inputs is None or imports is None:
             raise ValueError("the first helper knows the masks of the inputs and imports")
-        rows = _input_rows(shape, columns, inputs, imports)
-    x = Shared.of_helper(ctx.me, owner, h1, (shape.source_rows, columns), rows)
-    x = await permute(ctx, (*label, "P1"), private_map.to_source, x)
-    x = x.map(_prefix, x.shape)
-    x = x.map(lambda a: _pad(a, shape.walk_rows), (shape.walk_rows, columns))
-    x = await permute(ctx, (*label, "P2"), private_map.to_target, x)
-    scaled = await scale(ctx, (*label, "w"), private_map.weights, x)
+        rows = np.concatenate([inputs, imports])
+    r = Shared.of_helper(ctx.me, owner, h1, (shape.inputs + shape.placed, columns), rows)
+    if shape.input_scaled:
+        scaled = await scale(ctx, (*label, "w"), private_map.weights, r)
+        walks = [
+            _walk(ctx, (*label, "limb", limb), private_map, part)
+            for limb, part in enumerate(scaled)
+        ]
+        parts = list(await asyncio.gather(*walks))
+    else:
+        x = await _walk(ctx, label, private_map, r)
+        parts = await scale(ctx, (*label, "w"), private_map.weights, x)
     return list(
         await asyncio.gather(
             *(
                 _collect(ctx, (*label, "P3", limb), private_map, part)
-                for limb, part in enumerate(scaled)
+                for limb, part in enumerate(parts)
             )
         )
     )
+
+
+async def _walk(ctx: Context, label: Label, private_map: PrivateMap, r: Shared) -> Shared:
+    """Bring [[inputs | imports]] to the edges, in destination order."""
+    shape, columns = private_map.shape, r.shape[1]
+    x = r.map(lambda a: _input_rows(shape, a), (shape.source_rows, columns))
+    x = await permute(ctx, (*label, "P1"), private_map.to_source, x)
+    x = x.map(_prefix, x.shape)
+    x = x.map(lambda a: _pad(a, shape.walk_rows), (shape.walk_rows, columns))
+    return await permute(ctx, (*label, "P2"), private_map.to_target, x)
 
 
 async def _collect(ctx: Context, label: Label, private_map: PrivateMap, scaled: Shared) -> Shared:
@@ -147,13 +172,13 @@ async def _collect(ctx: Context, label: Label, private_map: PrivateMap, scaled: 
     return slots.map(_difference_down, slots.shape)
 
 
-def _input_rows(shape: MapShape, columns: int, inputs: Words, imports: Words) -> Words:
-    rows = np.zeros((shape.source_rows, columns), np.uint64)
+def _input_rows(shape: MapShape, values: Words) -> Words:
+    """Return the input rows of [inputs | imports], a public linear map."""
     n, placed = shape.inputs, shape.placed
-    rows[:n] = inputs
-    rows[1:n] -= inputs[: n - 1]
-    rows[n : n + placed] = imports
-    np.negative(imports, out=rows[n + placed : n + 2 * placed])
+    rows = np.zeros((shape.source_rows, values.shape[1]), np.uint64)
+    rows[: n + placed] = values
+    rows[1:n] -= values[: n - 1]
+    np.negative(values[n:], out=rows[n + placed : n + 2 * placed])
     return rows
 
 

@@ -90,6 +90,8 @@ def push_shapes(
     boundary: dict[tuple[int, int], int],
     entries: dict[int, int],
     limbs: int,
+    *,
+    input_scaled: bool = False,
 ) -> dict[int, MapShape]:
     """Return the public shape of each owner's matrix."""
     shapes = {}
@@ -97,7 +99,7 @@ def push_shapes(
         others = [c for c in ctx.roster.owners if c != b]
         outputs = vertices[b] + sum(boundary[b, c] for c in others)
         placed = sum(boundary[c, b] for c in others)
-        shapes[b] = MapShape(vertices[b], outputs, entries[b], placed, limbs)
+        shapes[b] = MapShape(vertices[b], outputs, entries[b], placed, limbs, input_scaled)
     return shapes
 
 

@@ -94,7 +94,9 @@ async def _set_up(
         _refuse_unmatched(graph, known, parameters.max_unmatched)
         matrix = payment_matrix(graph, known.matched, parameters.weight, parameters.alpha)
     vertices, entries, boundary = await _publish_sizes(ctx, graph, matrix)
-    shapes = push_shapes(ctx, vertices, boundary, entries, form.limbs)
+    # With weight=none a payer's payments all have one weight, which can stand at the payer.
+    scaled = parameters.weight == "none"
+    shapes = push_shapes(ctx, vertices, boundary, entries, form.limbs, input_scaled=scaled)
     padded = None
     if graph is not None and matrix is not None:
         position = ctx.roster.owners.index(ctx.me)
