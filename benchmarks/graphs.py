@@ -6,21 +6,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 __all__ = ["write_graph"]
 
+Ints = NDArray[np.int64]
+
 
 def write_graph(
-    folder: Path, accounts: int, payments: int, banks: int = 3, sigma: float = 2.5, seed: int = 1
+    folder: Path, accounts: int, edges: int, banks: int = 3, sigma: float = 2.5, seed: int = 1
 ) -> None:
-    """Write a graph with hubs on both sides and log-normal amounts over equal banks."""
+    """Write a graph with hubs on both sides and log-normal amounts over equal banks.
+
+    Every edge is one payment between a pair of accounts of its own.
+    """
     rng = np.random.default_rng(seed)
     bank = rng.integers(0, banks, accounts)
-    popularity = rng.pareto(1.2, accounts) + 0.1
-    popularity /= popularity.sum()
-    payer = rng.integers(0, accounts, payments)
-    payer[: payments // 10] = rng.choice(accounts, payments // 10, p=popularity)
-    payee = rng.choice(accounts, payments, p=popularity)
+    payer, payee = _pairs(rng, accounts, edges)
+    payments = len(payer)
     cents = np.maximum(1, np.exp(rng.normal(8.0, sigma, payments))).astype(np.int64)
     names = _names("A", np.arange(accounts))
     bank_names = pa.array([f"bank{b + 1}" for b in range(banks)])
@@ -47,6 +50,21 @@ def write_graph(
         pq.write_table(table.filter(pa.array(touched)), place / "transactions.parquet")
 
 
-def _names(prefix: str, numbers: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> pa.Array:
+def _pairs(rng: np.random.Generator, accounts: int, edges: int) -> tuple[Ints, Ints]:
+    """Return distinct (payer, payee); the largest hub is in one of 200 edges at most."""
+    weight = np.minimum(rng.pareto(1.2, accounts) + 0.1, accounts / 200)
+    popularity = weight / weight.sum()
+    pairs = np.zeros(0, np.int64)
+    while len(pairs) < edges:
+        more = edges - len(pairs) + edges // 50
+        payer = rng.integers(0, accounts, more)
+        payer[: more // 10] = rng.choice(accounts, more // 10, p=popularity)
+        payee = rng.choice(accounts, more, p=popularity)
+        pairs = np.unique(np.concatenate([pairs, payer * accounts + payee]))
+    chosen = rng.permutation(pairs)[:edges]
+    return chosen // accounts, chosen % accounts
+
+
+def _names(prefix: str, numbers: Ints) -> pa.Array:
     digits = pa.array(numbers).cast(pa.string())
     return pc.binary_join_element_wise(pa.scalar(prefix), digits, pa.scalar(""))
