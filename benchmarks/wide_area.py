@@ -104,7 +104,6 @@ def measure(folder: Path, round_trip_ms: float, megabits: float, options: Any) -
         "round_trip_ms": round_trip_ms,
         "megabits_per_link": megabits,
         "iterations": record["iterations"],
-        "rounds_per_iteration": 2,
         "seconds": {k: round(v, 2) for k, v in record["seconds"].items()},
         "megabytes": {k: round(sum(s[k] for s in sent) / 1e6, 1) for k in ("prepare", "apply")},
     }

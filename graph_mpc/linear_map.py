@@ -1,8 +1,8 @@
 r"""The private linear map y = A x: A sparse, known to its owner only.
 
 *Preparation* of K columns, for uniform r known to the owner's helpers: [[A r]] in {b, h1}, all
-columns together, in a constant number of rounds.  With N1 = n + 2 (imports) + E and N2 = outputs +
-E:
+columns together, in two rounds whatever K: of all messages only P3 waits for another one, that of
+the scaling. With N1 = n + 2 (imports) + E and N2 = outputs + E:
 
     h1      starts with its input rows (difference of r, +imports, -imports, zeros)
     P1      h1 -> h2, N1 elements;  prefix sum
