@@ -20,14 +20,16 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from pydantic import ValidationError
 
 from bank_node.analyses import find_analysis
 from bank_node.errors import CurrencyError, ParameterError, UndercurrentError
-from bank_node.ingest import BankData, read_bank
+from bank_node.ingest import IngestCounts, read_bank
 from bank_node.job import Job
 from bank_node.partition import Partition, build_partition, consortium_edges
 from bank_node.policy import parse_policy
@@ -59,9 +61,10 @@ Emit = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A bank's own data, ready for the engine."""
+    """A bank's own data, ready for the engine; the payments themselves are not kept."""
 
-    data: BankData
+    counts: IngestCounts
+    base_currency: str | None
     partition: Partition
 
 
@@ -171,7 +174,7 @@ async def _or_abort(session: Session, running: Awaitable[_T]) -> _T:
 
 async def _agree_on_currency(ctx: Context, loaded: _Loaded | None) -> None:
     """Refuse to add up amounts in different base currencies; a bank's base currency is public."""
-    name = (loaded.data.base_currency or "") if loaded is not None else ""
+    name = (loaded.base_currency or "") if loaded is not None else ""
     own = np.array([int.from_bytes(name.encode()[:7], "big")], np.int64)
     published = await ctx.network.gather_published(("currency",), own)
     used = {int(code[0]) for code in published.values()} - {0}
@@ -216,7 +219,10 @@ def _load(job: Job, emit: Emit) -> _Loaded | None:
     banks = [member.id for member in job.manifest.members if member.role == "bank"]
     partition = build_partition(data, job.party, banks)
     emit({"event": "progress", "phase": "load", "done": 1, "total": 1})
-    return _Loaded(data, partition)
+    loaded = _Loaded(data.counts, data.base_currency, partition)
+    del data
+    pa.default_memory_pool().release_unused()
+    return loaded
 
 
 def _session_config(job: Job, me: int) -> SessionConfig:
@@ -268,7 +274,7 @@ def _report(job: Job, loaded: _Loaded | None, outcome: Outcome) -> dict[str, Any
     """Return counts and sizes of this party for the record of the run."""
     counts: dict[str, Any] = {"accounts": 0, "edges": 0}
     if loaded is not None:
-        ingest = loaded.data.counts
+        ingest = loaded.counts
         counts = {
             "accounts": len(loaded.partition.accounts),
             "edges": consortium_edges(loaded.partition),
@@ -286,9 +292,19 @@ def _report(job: Job, loaded: _Loaded | None, outcome: Outcome) -> dict[str, Any
         "accuracy": outcome.accuracy,
         "padded_sizes": outcome.padded_sizes,
         "reconciliation": outcome.reconciliation,
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_memory_bytes": _peak_memory(),
         "versions": versions(),
     }
+
+
+def _peak_memory() -> int:
+    """Return the most memory that this process has had, in bytes."""
+    # On Linux getrusage counts what the parent had when it started us; the status file does not.
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _describe(error: Exception) -> dict[str, Any]:
