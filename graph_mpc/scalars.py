@@ -34,10 +34,10 @@ _SECURITY_BITS = 64
 
 @dataclass(frozen=True)
 class ReciprocalScale:
-    """rho = numerator 2^-61 2^61 / S for an integer S in [1, 2^61].
+    """rho = numerator / S for an integer S in [1, 2^61].
 
     Attributes:
-        numerator: public integer below 2^61; rho = numerator / S.
+        numerator: public integer below 2^61.
         limb_bits: f, bits of one limb of rho.
     """
 

@@ -52,6 +52,7 @@ def run_interruptible(work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.ensure_future(work)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
+            # Only the main thread of a Unix process can take signals; elsewhere its caller does.
             with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
                 loop.add_signal_handler(number, task.cancel)
         return await task
