@@ -11,18 +11,27 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from graph_mpc.graph import LocalGraph
+from graph_mpc.release import Released
 
-__all__ = ["write_scores", "write_unmatched"]
+__all__ = ["write_result", "write_unmatched"]
 
 
-def write_scores(path: Path, accounts: pa.Array, scores: NDArray[np.float64]) -> None:
-    """Write ``account,score``; the accounts are sorted already, isolated ones included."""
-    table = pa.table({"account": accounts, "score": scores, "row": np.arange(len(scores))})
-    _copy(
-        path,
-        table,
-        "SELECT account, printf('%.17g', score) AS score FROM rows ORDER BY row",
-    )
+def write_result(path: Path, accounts: pa.Array, result: Released) -> None:
+    """Write what was released, one row per account, sorted already, isolated ones included.
+
+    ``account,score``; under ``bands`` ``account,band``; under ``threshold`` only the accounts at or
+    above it.
+    """
+    rows = np.arange(len(accounts))
+    above = np.ones(len(rows), np.bool_) if result.above is None else result.above
+    table = pa.table({"account": accounts, "value": result.values, "above": above, "row": rows})
+    if result.policy.name == "bands":
+        query = "SELECT account, value AS band FROM rows ORDER BY row"
+    else:
+        query = """
+            SELECT account, printf('%.17g', value) AS score FROM rows WHERE above ORDER BY row
+        """
+    _copy(path, table, query)
 
 
 def write_unmatched(

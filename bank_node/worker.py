@@ -32,12 +32,13 @@ from bank_node.errors import CurrencyError, ParameterError, UndercurrentError
 from bank_node.ingest import IngestCounts, read_bank
 from bank_node.job import Job
 from bank_node.partition import Partition, build_partition, consortium_edges
-from bank_node.policy import parse_policy
-from bank_node.results import write_scores, write_unmatched
+from bank_node.results import write_result, write_unmatched
 from bank_node.versions import versions
 from graph_mpc.context import Context
 from graph_mpc.errors import EngineError
 from graph_mpc.network import Network
+from graph_mpc.padding import padded_size
+from graph_mpc.policy import parse_policy
 from graph_mpc.program import Outcome, OwnerInput
 from graph_mpc.roster import Roster
 from graph_mpc.scalars import MpycScalars
@@ -52,6 +53,7 @@ from graph_mpc.session import (
 from graph_mpc.session.config import Deadlines as SessionDeadlines
 from graph_mpc.session.session import Session
 from graph_mpc.streams import SeededStreams
+from graph_mpc.window import Window
 
 __all__ = ["main"]
 
@@ -136,7 +138,13 @@ async def _run(job: Job, emit: Emit) -> dict[str, Any]:
     policy = parse_policy(manifest.policy)
     roster = _roster(job)
     me = roster.ids.index(job.party)
-    loaded = _load(job, emit)
+    loaded = _load(job, analysis.window(parameters), emit)
+    disclosed = 0
+    if loaded is not None:
+        # Charged before anything is computed, from sizes that all parties will know.
+        padded = padded_size(len(loaded.partition.accounts))
+        disclosed = analysis.released_values(parameters, padded) * policy.bits_per_value
+    emit({"event": "ledger", "disclosed_bits": disclosed})
     seconds = {"load": time.perf_counter() - start}
     own = None
     if loaded is not None:
@@ -148,7 +156,7 @@ async def _run(job: Job, emit: Emit) -> dict[str, Any]:
         ctx = _context(session, roster, me, manifest.run_id, emit)
         await _or_abort(session, _agree_on_currency(ctx, loaded))
         scalars = MpycScalars(session.runtime)
-        outcome = await _or_abort(session, analysis.run(ctx, scalars, parameters, own))
+        outcome = await _or_abort(session, analysis.run(ctx, scalars, parameters, policy, own))
         nbytes, messages = ctx.network.count()
         sent = sum(peer.bytes_sent for peer in session.statistics.values())
     if loaded is not None:
@@ -158,7 +166,7 @@ async def _run(job: Job, emit: Emit) -> dict[str, Any]:
         "seconds": seconds,
         "bytes_sent": nbytes | {"all_with_framing": sent},
         "messages_sent": messages,
-        "disclosed_bits": policy.disclosed_bits(outcome.released.get(me, 0)),
+        "disclosed_bits": disclosed,
         "parameters": analysis.public(parameters),
     }
 
@@ -205,7 +213,7 @@ def _roster(job: Job) -> Roster:
     return roster
 
 
-def _load(job: Job, emit: Emit) -> _Loaded | None:
+def _load(job: Job, window: Window, emit: Emit) -> _Loaded | None:
     if job.data is None:
         return None
     emit({"event": "progress", "phase": "load", "done": 0, "total": 1})
@@ -217,7 +225,14 @@ def _load(job: Job, emit: Emit) -> _Loaded | None:
         rejected=job.out / "rejected.csv",
     )
     banks = [member.id for member in job.manifest.members if member.role == "bank"]
-    partition = build_partition(data, job.party, banks)
+    partition = build_partition(
+        data,
+        job.party,
+        banks,
+        since=window.since,
+        until=window.until,
+        slice_us=window.slice_us,
+    )
     emit({"event": "progress", "phase": "load", "done": 1, "total": 1})
     loaded = _Loaded(data.counts, data.base_currency, partition)
     del data
@@ -262,8 +277,8 @@ def _context(session: Session, roster: Roster, me: int, run_id: str, emit: Emit)
 
 def _write(job: Job, loaded: _Loaded, outcome: Outcome) -> None:
     partition = loaded.partition
-    if outcome.scores is not None:
-        write_scores(job.out / "scores.csv", partition.accounts, outcome.scores)
+    if outcome.result is not None:
+        write_result(job.out / "scores.csv", partition.accounts, outcome.result)
     if outcome.unmatched is not None and outcome.unmatched.any():
         write_unmatched(
             job.out / "unmatched.csv", partition.accounts, partition.graph, outcome.unmatched
@@ -292,9 +307,17 @@ def _report(job: Job, loaded: _Loaded | None, outcome: Outcome) -> dict[str, Any
         "accuracy": outcome.accuracy,
         "padded_sizes": outcome.padded_sizes,
         "reconciliation": outcome.reconciliation,
+        "released": _released(outcome),
         "peak_memory_bytes": _peak_memory(),
         "versions": versions(),
     }
+
+
+def _released(outcome: Outcome) -> dict[str, int]:
+    """Return what this party in fact learned: values, and the bits that they hold."""
+    if outcome.result is None:
+        return {"values": 0, "bits": 0}
+    return {"values": int(outcome.result.values.size), "bits": outcome.result.released_bits()}
 
 
 def _peak_memory() -> int:

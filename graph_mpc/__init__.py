@@ -4,11 +4,13 @@ What an analysis and its callers need stands here; the steps are in modules of t
 bottom up:
 
 - ``ring``, ``labels``, ``streams``, ``network``, ``shares``: values, masks, messages;
-- ``permutation``, ``scaling``, ``truncation``, ``product``, ``binary``, ``floor``, ``sums``: steps
-  on shared values;
+- ``permutation``, ``scaling``, ``truncation``, ``product``, ``binary``, ``floor``, ``threshold``,
+  ``sums``: steps on shared values;
+- ``policy``, ``release``: what an owner may learn of a result, and how it does;
 - ``layout``, ``linear_map``, ``imports``, ``steps``, ``push``, ``pull``, ``placement``: private
   maps;
-- ``reconcile``, ``boundary``, ``padding``, ``precision``, ``scalars``: the set-up of a run;
+- ``window``, ``reconcile``, ``boundary``, ``padding``, ``precision``, ``scalars``: the set-up of a
+  run;
 - ``session``: the hardened MPyC session that carries the messages.
 """
 
@@ -24,13 +26,18 @@ from graph_mpc.errors import (
 )
 from graph_mpc.graph import OUTSIDE, LocalGraph
 from graph_mpc.network import Network, Transport
+from graph_mpc.policy import EXACT, Policy, parse_policy
 from graph_mpc.program import Analysis, Outcome, OwnerInput
+from graph_mpc.release import Released
 from graph_mpc.roster import Roster
 from graph_mpc.scalars import JointScalars, MpycScalars
 from graph_mpc.streams import SeededStreams
+from graph_mpc.window import WHOLE, Window
 
 __all__ = [
+    "EXACT",
     "OUTSIDE",
+    "WHOLE",
     "Analysis",
     "Context",
     "EngineError",
@@ -44,9 +51,13 @@ __all__ = [
     "Overflow",
     "OwnerInput",
     "ParameterError",
+    "Policy",
+    "Released",
     "Roster",
     "SeededStreams",
     "ShapeMismatch",
     "TooFewParties",
     "Transport",
+    "Window",
+    "parse_policy",
 ]

@@ -2,7 +2,7 @@ r"""Exact floor: [[x]] -> [[floor(x / 2^f)]], for values that are released.
 
 Truncation (``graph_mpc.truncation``) gives floor(x / 2^f) or one more; the excess is the borrow out
 of the low f bits of c - r, where c is opened there and the dealer knows r.  The dealer also
-XOR-shares r, the borrow comes from a prefix circuit (``graph_mpc.binary``) and is subtracted.
+XOR-shares r, the borrow comes from a circuit (``graph_mpc.binary``) and is subtracted.
 Stochastic rounding would give a released score away over many runs; this does not.
 
 What each party sees: what truncation and the circuit show, and the dealer's XOR share of r, masked
@@ -11,9 +11,7 @@ by b's. Rounds: truncation, log2 l levels, one conversion.
 Source: protocol design, sections 3.3 and 3.5.
 """
 
-import numpy as np
-
-from graph_mpc.binary import Holders, XorShared, bit_to_ring, borrow_bits
+from graph_mpc.binary import Holders, bit_to_ring, borrow_out, share_bits
 from graph_mpc.context import Context
 from graph_mpc.labels import Label
 from graph_mpc.ring import Words
@@ -29,33 +27,18 @@ async def exact_floor(ctx: Context, label: Label, x: Shared, shift: int) -> Shar
     who = Holders(x.owner, x.helper, dealer_of(ctx, *holders))
     c: Words | None = None
     truncated: Words | None = None
-    r_bits = XorShared(x.shape, None)
+    r: Words | None = None
     if ctx.me == who.dealer:
-        _deal_bits(ctx, label, who, deal_truncation(ctx, label, holders, x.shape, shift))
+        r = deal_truncation(ctx, label, holders, x.shape, shift)
     elif x.local is not None:
         dealt = await deal(ctx, label, holders, x.shape, shift)
         if dealt is None:
             raise ValueError("a holder of the value got nothing from the dealer")
         c = await open_masked(ctx, label, x, dealt)
         truncated = recombine(ctx, who.owner, c, dealt, shift)
-        r_bits = XorShared(x.shape, await _receive_bits(ctx, label, who, x))
-    borrows = await borrow_bits(ctx, (*label, "borrow"), who, c, r_bits)
-    if borrows.local is None:
-        await bit_to_ring(ctx, (*label, "b2a"), who, borrows)
-        return Shared(x.owner, x.helper, x.shape, None)
-    low = ctx.ring.reduce(borrows.local) >> np.uint64(shift - 1)
-    excess = await bit_to_ring(ctx, (*label, "b2a"), who, XorShared(x.shape, low))
+    bits = await share_bits(ctx, label, who, x.shape, r)
+    borrow = await borrow_out(ctx, (*label, "borrow"), who, c, bits, shift)
+    excess = await bit_to_ring(ctx, (*label, "b2a"), who, borrow)
     if truncated is None or excess is None:
-        raise ValueError("a holder lost its share")
+        return Shared(x.owner, x.helper, x.shape, None)
     return Shared(x.owner, x.helper, x.shape, truncated - excess)
-
-
-def _deal_bits(ctx: Context, label: Label, who: Holders, r: Words) -> None:
-    share = ctx.streams.draw(who.owner, (*label, "bits"), r.shape)
-    ctx.network.send(who.helper, (*label, "bits"), r ^ share.values, share)
-
-
-async def _receive_bits(ctx: Context, label: Label, who: Holders, x: Shared) -> Words:
-    if ctx.me == who.owner:
-        return ctx.streams.draw(who.dealer, (*label, "bits"), x.shape).values
-    return await ctx.network.receive(who.dealer, (*label, "bits"), x.shape)

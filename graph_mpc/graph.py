@@ -5,7 +5,7 @@ occurs once.  An owner knows every edge that has one of its vertices on either s
 two owners is therefore known to exactly these two, each of which holds it in its own part.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,3 +56,7 @@ class LocalGraph:
     def edges(self) -> int:
         """Number of edges that touch an own vertex."""
         return len(self.source)
+
+    def reversed(self) -> "LocalGraph":
+        """Return the graph with every edge the other way round."""
+        return replace(self, source=self.target, target=self.source)

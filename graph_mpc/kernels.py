@@ -26,6 +26,7 @@ __all__ = [
     "scale_owned",
     "scatter_add",
     "suffix_sum",
+    "swap_bit_numbers",
 ]
 
 _P = ParamSpec("_P")
@@ -173,3 +174,31 @@ def scatter_add(x: Words, index: NDArray[np.int64], values: Words) -> None:
     """Add values[i] to x[index[i]] for every i."""
     for i in range(index.shape[0]):
         x[index[i]] += values[i]
+
+
+@_compile
+def swap_bit_numbers(words: Words, width: int) -> Words:
+    """Move bit i of each word to the place whose binary number is that of i backwards.
+
+    Args:
+        words: (N,), each below 2^width.
+        width: a power of two up to 64.
+    """
+    out = words.copy()
+    low = 0
+    high = 0
+    while (1 << (high + 1)) < width:
+        high += 1
+    while low < high:
+        # Exchange the digits ``low`` and ``high`` of the bits' numbers, all bits at once.
+        shift = np.uint64((1 << high) - (1 << low))
+        mask = np.uint64(0)
+        for bit in range(width):
+            if bit >> low & 1 and not bit >> high & 1:
+                mask |= np.uint64(1) << np.uint64(bit)
+        for i in range(out.shape[0]):
+            moved = (out[i] ^ (out[i] >> shift)) & mask
+            out[i] ^= moved ^ (moved << shift)
+        low += 1
+        high -= 1
+    return out

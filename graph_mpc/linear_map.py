@@ -29,6 +29,7 @@ Source: protocol design, section 4.
 """
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,10 @@ from graph_mpc.ring import Words
 from graph_mpc.scaling import PrivateWeights, scale, set_up_weights
 from graph_mpc.shares import Shared
 
-__all__ = ["PrivateMap", "prepare_columns", "set_up_map"]
+__all__ = ["PrivateMap", "columns_per_block", "prepare_columns", "set_up_map"]
+
+_BLOCK_BYTES = 1 << 26
+_MOST_COLUMNS = 16
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,12 @@ class PrivateMap:
             raise ValueError("only the owner knows the matrix")
         product: Words = apply_limbs(*self.rows, d)
         return product
+
+
+def columns_per_block(maps: Iterable[PrivateMap]) -> int:
+    """Return how many columns to prepare together so that a party's arrays stay bounded."""
+    rows = max(m.shape.walk_rows + m.shape.target_rows for m in maps)
+    return int(np.clip(_BLOCK_BYTES // (8 * rows), 1, _MOST_COLUMNS))
 
 
 async def set_up_map(

@@ -1,12 +1,12 @@
 """Messages between the parties of a run, and the rule that keeps each of them private.
 
 The mask rule (protocol design, section 3): every message i -> j contains a term from a stream of i
-and some k != j that no other message to j contains.  ``Network.send`` asserts it for each message.
-Whatever does not carry such a mask has a method of its own, so that a reader can list the
-exceptions:
+and some k != j that no other message to j contains.  ``Network.send`` and ``Network.send_bits``
+assert it for each message.  Whatever does not carry such a mask has a method of its own, so that a
+reader can list the exceptions:
 
 - ``send_permutation``: a permutation composed with a uniform one, uniform by itself;
-- ``release``: a share of a result, to the owner that may have the result;
+- ``release``, ``release_bits``: a share of a result, to the owner that may have the result;
 - ``publish``: a size that all parties may know;
 - ``open_masked_sum``: a share of an opened sum, after a fresh zero sharing (``graph_mpc.sums``);
 - ``send_tags``, ``answer_tags``: tags under a key that the receiver does not have, and which of an
@@ -79,6 +79,11 @@ class Network:
         self._check_mask(to, label, words, mask)
         self._post(to, label, self._ring.reduce(words))
 
+    def send_bits(self, to: int, label: Label, bits: NDArray[Any], mask: Mask) -> None:
+        """Send XOR-masked words of any width, under the same rule."""
+        self._check_mask(to, label, bits, mask)
+        self._post(to, label, bits)
+
     def send_permutation(self, to: int, label: Label, indices: NDArray[np.uint32]) -> None:
         """Send one factor of a private permutation (uniform to a receiver without the other)."""
         self._post(to, label, indices)
@@ -86,6 +91,10 @@ class Network:
     def release(self, owner: int, label: Label, words: Words) -> None:
         """Send a share of a result to the owner that the policy lets have it."""
         self._post(owner, label, self._ring.reduce(words))
+
+    def release_bits(self, owner: int, label: Label, bits: NDArray[np.uint8]) -> None:
+        """Send XOR shares of bits that the policy lets the owner have."""
+        self._post(owner, label, bits)
 
     def publish(self, label: Label, words: NDArray[np.int64]) -> None:
         """Send public sizes to every other party."""
@@ -137,7 +146,7 @@ class Network:
     def _others(self) -> list[int]:
         return [party for party in range(self.parties) if party != self.me]
 
-    def _check_mask(self, to: int, label: Label, words: Words, mask: Mask) -> None:
+    def _check_mask(self, to: int, label: Label, words: NDArray[Any], mask: Mask) -> None:
         if self.me not in mask.pair or to in mask.pair:
             raise MaskRuleViolation(
                 f"message {label} to party {to} is masked by the stream of {mask.pair}", _REPORT

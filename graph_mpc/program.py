@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from graph_mpc.context import Context
 from graph_mpc.graph import LocalGraph
+from graph_mpc.policy import Policy
+from graph_mpc.release import Released
 from graph_mpc.scalars import JointScalars
+from graph_mpc.window import Window
 
 __all__ = ["Analysis", "Outcome", "OwnerInput"]
 
@@ -38,22 +41,21 @@ class Outcome:
     """What a party knows at the end.
 
     Attributes:
-        scores: float64 (own vertices,), None at a party without data.
+        result: what was released to this party, one row per own vertex; None at a party without
+            data.
         iterations: steps of the iteration.
-        accuracy: what is promised of the scores, for the record of the run.
+        accuracy: what is promised of the results, for the record of the run.
         padded_sizes: the public sizes.
         reconciliation: counts of this party's own edges.
         unmatched: bool (own edges,), edges that the other owner does not know.
-        released: padded number of values released to each owner.
     """
 
-    scores: NDArray[np.float64] | None
+    result: Released | None
     iterations: int
     accuracy: dict[str, Any]
     padded_sizes: dict[str, Any]
     reconciliation: dict[str, int]
     unmatched: NDArray[np.bool_] | None
-    released: dict[int, int]
 
 
 class Analysis(Protocol):
@@ -70,8 +72,21 @@ class Analysis(Protocol):
         """Return the parameters with their defaults, as they stand in the manifest."""
         ...
 
+    def window(self, parameters: Any) -> Window:
+        """Return the time window and slices over which the graph is built."""
+        ...
+
+    def released_values(self, parameters: Any, padded_vertices: int) -> int:
+        """Return how many values an owner of so many vertices may get: the ledger's bound."""
+        ...
+
     async def run(
-        self, ctx: Context, scalars: JointScalars, parameters: Any, own: OwnerInput | None
+        self,
+        ctx: Context,
+        scalars: JointScalars,
+        parameters: Any,
+        policy: Policy,
+        own: OwnerInput | None,
     ) -> Outcome:
         """Run this party's side of the analysis."""
         ...

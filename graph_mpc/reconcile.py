@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
 from graph_mpc.context import Context
+from graph_mpc.errors import ParameterError
 from graph_mpc.graph import LocalGraph
 from graph_mpc.labels import Label
 from graph_mpc.padding import padded_size, require_padded
@@ -59,6 +60,23 @@ class Reconciliation:
     def different(self) -> int:
         """Number of matched edges whose weights differ."""
         return int(np.count_nonzero(self.matched & ~self.agreed))
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts for this owner's record of the run."""
+        return {
+            "cross_bank_edges": self.shared,
+            "unmatched": self.unmatched,
+            "different_amounts": self.different,
+        }
+
+    def require_matched(self, owner: str, limit: float) -> None:
+        """Refuse the run if more than a share ``limit`` of the owner's shared edges is unknown."""
+        if self.unmatched > limit * max(self.shared, 1):
+            raise ParameterError(
+                f"{self.unmatched} of the {self.shared} cross-bank edges of {owner} are unknown"
+                f" to the other bank, above the limit of {limit:.0%}",
+                "check that the banks' data cover the same days, or raise max_unmatched",
+            )
 
 
 async def reconcile(ctx: Context, label: Label, graph: LocalGraph | None) -> Reconciliation | None:

@@ -14,7 +14,7 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -24,7 +24,7 @@ from graph_mpc.errors import LabelReused
 from graph_mpc.labels import Label, encode_label
 from graph_mpc.ring import RING64, Ring, Words
 
-__all__ = ["Mask", "SeededStreams", "Streams", "sort_to_permutation"]
+__all__ = ["Mask", "SeededStreams", "Streams", "sort_to_permutation", "word_type"]
 
 _BLOCK = 1 << 18
 _ZEROS = memoryview(bytes(_BLOCK))
@@ -37,16 +37,16 @@ class Mask:
     Attributes:
         pair: the two parties, lower number first.
         label: where in the program it was drawn.
-        values: uint64 words of any shape.
+        values: words of any shape: uint64 ring elements, or narrower words of bits.
         piece: name of the part if this is a part of what was drawn; None: all of it.
     """
 
     pair: tuple[int, int]
     label: Label
-    values: Words
+    values: NDArray[Any]
     piece: str | int | None = None
 
-    def part(self, name: str | int, values: Words) -> "Mask":
+    def part(self, name: str | int, values: NDArray[Any]) -> "Mask":
         """Return a named part (a column, a slice), to be used once instead of the whole."""
         if self.piece is not None:
             raise ValueError("a part of a mask has no parts")
@@ -58,6 +58,10 @@ class Streams(Protocol):
 
     def draw(self, peer: int, label: Label, shape: tuple[int, ...]) -> Mask:
         """Return fresh words that only this party and ``peer`` know."""
+        ...
+
+    def draw_bits(self, peer: int, label: Label, shape: tuple[int, ...], width: int) -> Mask:
+        """Return fresh words below 2^width that only this party and ``peer`` know."""
         ...
 
     def permutation(self, peer: int, label: Label, size: int) -> NDArray[np.uint32]:
@@ -108,6 +112,15 @@ class SeededStreams:
         pair = (min(self.me, peer), max(self.me, peer))
         return Mask(pair, label, self._words(peer, label, shape))
 
+    def draw_bits(self, peer: int, label: Label, shape: tuple[int, ...], width: int) -> Mask:
+        """See ``Streams``."""
+        dtype = word_type(width)
+        words = np.empty(shape, dtype)
+        fill_stream(self.key(peer, label), words)
+        if width < 8 * dtype.itemsize:
+            words &= dtype.type((1 << width) - 1)
+        return Mask((min(self.me, peer), max(self.me, peer)), label, words)
+
     def own(self, label: Label, shape: tuple[int, ...]) -> Words:
         """See ``Streams``."""
         return self._words(self.me, label, shape)
@@ -130,7 +143,12 @@ class SeededStreams:
         return self._ring.reduce(words)
 
 
-def fill_stream(key: bytes, words: Words) -> None:
+def word_type(width: int) -> "np.dtype[Any]":
+    """Return the smallest unsigned type that holds ``width`` bits, 1 to 64."""
+    return np.dtype(f"u{max(1, 1 << (width - 1).bit_length() >> 3)}")
+
+
+def fill_stream(key: bytes, words: NDArray[Any]) -> None:
     """Fill ``words`` (contiguous) with the AES-256-CTR stream of ``key``, counter from 0."""
     # A constant nonce is right: each key serves one stream only.
     encryptor = Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor()

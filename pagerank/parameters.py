@@ -2,16 +2,20 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from graph_mpc.errors import ParameterError
+from graph_mpc.parameters import parse_model
 
 __all__ = ["PageRankParameters", "parse_parameters"]
 
 MAX_ITERATIONS = 10_000
+_ALLOWED = (
+    "alpha, tolerance or iterations, weight=amount|count|none,"
+    " personalisation=uniform|risk_score, precision=high|standard, max_unmatched"
+)
 
 
 class PageRankParameters(BaseModel):
@@ -55,26 +59,9 @@ class PageRankParameters(BaseModel):
         return max(1, steps)
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """One refused parameter."""
-
-    name: str
-    reason: str
-
-
 def parse_parameters(raw: Mapping[str, str]) -> PageRankParameters:
     """Return checked parameters; the error names the parameter and what is allowed."""
-    try:
-        parameters = PageRankParameters.model_validate(dict(raw))
-    except ValidationError as error:
-        first = error.errors()[0]
-        problem = _Problem(".".join(map(str, first["loc"])), first["msg"])
-        raise ParameterError(
-            f"parameter {problem.name} of pagerank: {problem.reason.lower()}",
-            "allowed are alpha, tolerance or iterations, weight=amount|count|none,"
-            " personalisation=uniform|risk_score, precision=high|standard, max_unmatched",
-        ) from error
+    parameters = parse_model(PageRankParameters, raw, "pagerank", _ALLOWED)
     if "iterations" in raw and "tolerance" in raw:
         raise ParameterError(
             "both tolerance and iterations of pagerank are given", "give one of them"

@@ -22,18 +22,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from graph_mpc.context import Context
 from graph_mpc.errors import ParameterError
 from graph_mpc.graph import LocalGraph
+from graph_mpc.linear_map import columns_per_block
 from graph_mpc.padding import padded_size, require_padded
 from graph_mpc.placement import fold_imports
+from graph_mpc.policy import Policy
 from graph_mpc.precision import FixedPoint, choose_fixed_point, parse_precision
 from graph_mpc.product import multiply
 from graph_mpc.program import Outcome, OwnerInput
 from graph_mpc.push import PushSystem, prepare_push, push, push_shapes, set_up_push
 from graph_mpc.reconcile import Reconciliation, reconcile
+from graph_mpc.release import Released, ResultForm, release_all
 from graph_mpc.ring import Words, decode, encode
 from graph_mpc.scalars import JointScalars, ReciprocalScale
 from graph_mpc.shares import Shared
@@ -41,10 +43,9 @@ from graph_mpc.sums import held_sum
 from graph_mpc.truncation import truncate
 from pagerank.entries import PaymentMatrix, pad_entries, payment_matrix
 from pagerank.parameters import PageRankParameters
+from pagerank.risk_scores import checked_risk
 
 __all__ = ["secure_pagerank"]
-
-_BLOCK_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,11 @@ class _SetUp:
 
 
 async def secure_pagerank(
-    ctx: Context, scalars: JointScalars, parameters: PageRankParameters, own: OwnerInput | None
+    ctx: Context,
+    scalars: JointScalars,
+    parameters: PageRankParameters,
+    policy: Policy,
+    own: OwnerInput | None,
 ) -> Outcome:
     """Run this party's side; ``own`` is None at a compute party."""
     steps = parameters.steps()
@@ -68,15 +73,14 @@ async def secure_pagerank(
     x = _start(ctx, ready.system, teleport)
     x = await _iterate(ctx, ready.system, parameters, steps, teleport, x)
     with ctx.phase("reveal"):
-        scores = await _reveal(ctx, scalars, ready, x, own)
+        released = await _reveal(ctx, scalars, ready, x, policy)
     return Outcome(
-        scores=scores,
+        result=released.rows(own.graph.vertices) if own is not None and released else None,
         iterations=steps,
         accuracy=_accuracy(ready, parameters),
         padded_sizes=ready.sizes,
-        reconciliation=_counts(ready.reconciliation),
+        reconciliation={} if ready.reconciliation is None else ready.reconciliation.counts(),
         unmatched=None if ready.reconciliation is None else ~ready.reconciliation.matched,
-        released=dict(ready.system.vertices),
     )
 
 
@@ -91,7 +95,7 @@ async def _set_up(
     known = await reconcile(ctx, ("reconcile",), graph)
     matrix: PaymentMatrix | None = None
     if graph is not None and known is not None:
-        _refuse_unmatched(graph, known, parameters.max_unmatched)
+        known.require_matched(graph.owner, parameters.max_unmatched)
         matrix = payment_matrix(graph, known.matched, parameters.weight, parameters.alpha)
     vertices, entries, boundary = await _publish_sizes(ctx, graph, matrix)
     # With weight=none a payer's payments all have one weight, which can stand at the payer.
@@ -115,15 +119,6 @@ async def _set_up(
         "boundary": {f"{names[b]}>{names[c]}": rows for (b, c), rows in boundary.items()},
     }
     return _SetUp(system, accounts, sizes, known)
-
-
-def _refuse_unmatched(graph: LocalGraph, known: Reconciliation, limit: float) -> None:
-    if known.unmatched > limit * max(known.shared, 1):
-        raise ParameterError(
-            f"{known.unmatched} of the {known.shared} cross-bank edges of {graph.owner} are unknown"
-            f" to the other bank, above the limit of {limit:.0%}",
-            "check that the banks' data cover the same days, or raise max_unmatched",
-        )
 
 
 async def _publish_sizes(
@@ -167,16 +162,6 @@ def _teleport(
     return encode(values, system.form.value_bits)
 
 
-def checked_risk(own: OwnerInput) -> NDArray[np.float64]:
-    """Return the risk scores; refuse what would break the bound of the values."""
-    risk = own.vertex["risk_score"]
-    if not bool(np.all((risk >= 0) & (risk <= 1))):
-        raise ParameterError(
-            "a risk score is not a number from 0 to 1", "correct the accounts' risk_score column"
-        )
-    return risk
-
-
 def _start(ctx: Context, system: PushSystem, teleport: Words | None) -> dict[int, Shared]:
     """Return z_0 = r in the rows of each owner's outputs."""
     x = {}
@@ -203,7 +188,7 @@ async def _iterate(
     if teleport is not None:
         values = decode(teleport, system.form.value_bits) * (1 - parameters.alpha)
         constant = encode(values, system.form.value_bits)
-    width = columns_per_block(system)
+    width = columns_per_block(system.maps.values())
     for first in range(0, steps, width):
         columns = min(width, steps - first)
         with ctx.phase("prepare"):
@@ -216,12 +201,6 @@ async def _iterate(
     return x
 
 
-def columns_per_block(system: PushSystem) -> int:
-    """Return how many columns to prepare together so that a party's arrays stay bounded."""
-    rows = max(m.shape.walk_rows + m.shape.target_rows for m in system.maps.values())
-    return int(np.clip(_BLOCK_BYTES // (8 * rows), 1, 16))
-
-
 def _add_constant(ctx: Context, system: PushSystem, x: Shared, constant: Words | None) -> Shared:
     if ctx.me != x.owner or constant is None:
         return x
@@ -231,13 +210,9 @@ def _add_constant(ctx: Context, system: PushSystem, x: Shared, constant: Words |
 
 
 async def _reveal(
-    ctx: Context,
-    scalars: JointScalars,
-    ready: _SetUp,
-    x: dict[int, Shared],
-    own: OwnerInput | None,
-) -> NDArray[np.float64] | None:
-    """Normalise the sum and release each owner's scores to it."""
+    ctx: Context, scalars: JointScalars, ready: _SetUp, x: dict[int, Shared], policy: Policy
+) -> Released | None:
+    """Normalise the sum and release each owner's scores to it as the policy says."""
     system, form = ready.system, ready.system.form
     scale = ReciprocalScale(ready.accounts << form.value_bits, form.weight_bits)
     rho = await scalars.reciprocal(ctx, ("rho",), held_sum(list(x.values())), scale)
@@ -245,17 +220,8 @@ async def _reveal(
     scaled = await asyncio.gather(
         *(_normalise(ctx, form, folded[b], rho[b]) for b in ctx.roster.owners)
     )
-    for value in scaled:
-        if ctx.me == value.helper and value.local is not None:
-            ctx.network.release(value.owner, ("release", value.owner), value.local)
-    if own is None:
-        return None
-    (mine,) = (value for value in scaled if value.owner == ctx.me)
-    if mine.local is None:
-        raise ValueError("the owner lost its share")
-    released = mine.local + await ctx.network.receive(mine.helper, ("release", ctx.me), mine.shape)
-    scores = decode(released[: own.graph.vertices], form.value_bits) / ready.accounts
-    return np.maximum(scores, 0.0)
+    result = ResultForm(form.value_bits, ready.accounts, ready.accounts)
+    return await release_all(ctx, ("release",), policy, result, {y.owner: y for y in scaled})
 
 
 async def _normalise(ctx: Context, form: FixedPoint, z: Shared, rho: Shared) -> Shared:
@@ -295,14 +261,4 @@ def _accuracy(ready: _SetUp, parameters: PageRankParameters) -> dict[str, Any]:
         "value_bits": form.value_bits,
         "weight_bits": form.weight_bits,
         "limbs": form.limbs,
-    }
-
-
-def _counts(known: Reconciliation | None) -> dict[str, int]:
-    if known is None:
-        return {}
-    return {
-        "cross_bank_edges": known.shared,
-        "unmatched": known.unmatched,
-        "different_amounts": known.different,
     }

@@ -13,7 +13,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from bank_node.errors import ParameterError
 from bank_node.ingest import canonical_bank
 from bank_node.job import CredentialPaths, DataSource, Deadlines, Job, Manifest, MemberEntry
 from bank_node.launcher import OnEvent, OnStart, WorkerExit, Wrap, run_workers
-from bank_node.policy import parse_policy
 from graph_mpc.errors import TooFewParties
+from graph_mpc.policy import parse_policy
+from graph_mpc.program import Analysis
 from graph_mpc.session import ThrowawayAuthority
-from simdata.dataset import Dataset, bank_folder, fresh_folder, read_dataset
+from simdata.dataset import Dataset, bank_folder, describe_time, fresh_folder, read_dataset
 
 __all__ = ["LabRequest", "Route", "run_lab"]
 
@@ -35,6 +36,7 @@ Route = Callable[[int], int]
 _CONSORTIUM = "lab"
 _HOST = "127.0.0.1"
 _MOST_PARTIES = 64
+_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ async def run_lab(
     """
     dataset = read_dataset(request.data)
     analysis = find_analysis(request.analysis)
+    request = replace(request, parameters=complete_window(analysis, dataset, request.parameters))
     analysis.parse(request.parameters)
     parse_policy(request.policy)
     _check_parties(dataset, request.compute)
@@ -132,6 +135,27 @@ async def run_lab(
         record = _record(manifest, exits)
         (staging / "run.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     return record
+
+
+def complete_window(
+    analysis: Analysis, dataset: Dataset, parameters: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Return the parameters with since and until, where slices need them and the data set has them.
+
+    The window then begins at the midnight (UTC) before the first payment and ends with the slice of
+    the last one.
+    """
+    window = analysis.window(analysis.parse(parameters))
+    if window.slice_us is None or dataset.first is None or dataset.last is None:
+        return parameters
+    since = window.since
+    if since is None:
+        since = dataset.first // _DAY * _DAY
+    completed = dict(parameters) | {"since": describe_time(since) or ""}
+    if window.until is None:
+        slices = (max(dataset.last, since) - since) // window.slice_us + 1
+        completed["until"] = describe_time(since + slices * window.slice_us) or ""
+    return completed
 
 
 def _check_parties(dataset: Dataset, compute: int) -> None:
@@ -246,6 +270,7 @@ def _record(manifest: Manifest, exits: list[WorkerExit]) -> dict[str, Any]:
         "padded_sizes": first["padded_sizes"],
         "reconciliation": by_party("reconciliation"),
         "disclosed_bits": by_party("disclosed_bits"),
+        "released": by_party("released"),
         "ingest": {r["party"]: r["ingest"] for r in reports if "ingest" in r},
         "accuracy": first["accuracy"],
         "versions": first["versions"],
