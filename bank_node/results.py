@@ -1,9 +1,10 @@
 """Writing a bank's results: in the order of its accounts, 17 significant digits, all or nothing."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -32,6 +33,36 @@ def write_result(path: Path, accounts: pa.Array, result: Released) -> None:
             SELECT account, printf('%.17g', value) AS score FROM rows WHERE above ORDER BY row
         """
     _copy(path, table, query)
+
+
+def write_trace(
+    path: Path, accounts: pa.Array, table: Mapping[str, NDArray[Any]], decimals: int
+) -> None:
+    """Write ``account,slice,kind,amount`` of a trace, amounts in base currency.
+
+    With a depth there is a column ``depth``, with several traces a column ``trace`` (from 1, in the
+    order in which they were asked), and under ``bands`` there is ``band`` instead of ``amount``.
+    Amounts that are less than half a minor unit are zero and left out.
+    """
+    banded = "band" in table
+    kept = table["band"] > 0 if banded else table["amount"] > 0.5
+    columns: dict[str, Any] = {
+        "account": accounts.take(pa.array(table["vertex"][kept])),
+        "slice": table["slice"][kept],
+        "kind": np.where(table["kind"][kept] == 1, "returned", "received"),
+    }
+    if banded:
+        columns["band"] = table["band"][kept]
+    else:
+        columns["amount"] = table["amount"][kept] / 10.0**decimals
+    if "depth" in table:
+        columns["depth"] = table["depth"][kept]
+    if np.any(table["trace"] > 0):
+        columns["trace"] = table["trace"][kept] + 1
+    query = "SELECT * FROM rows ORDER BY ALL"
+    if not banded:
+        query = "SELECT * REPLACE (printf('%.17g', amount) AS amount) FROM rows ORDER BY ALL"
+    _copy(path, pa.table(columns), query)
 
 
 def write_unmatched(

@@ -25,14 +25,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from bank_node.analyses import find_analysis
 from bank_node.errors import CurrencyError, ParameterError, UndercurrentError
-from bank_node.ingest import IngestCounts, read_bank
+from bank_node.ingest import IngestCounts, canonical_account, minor_units, read_bank
 from bank_node.job import Job
 from bank_node.partition import Partition, build_partition, consortium_edges
-from bank_node.results import write_result, write_unmatched
+from bank_node.results import write_result, write_trace, write_unmatched
 from bank_node.versions import versions
 from graph_mpc.context import Context
 from graph_mpc.errors import EngineError
@@ -143,13 +145,12 @@ async def _run(job: Job, emit: Emit) -> dict[str, Any]:
     if loaded is not None:
         # Charged before anything is computed, from sizes that all parties will know.
         padded = padded_size(len(loaded.partition.accounts))
-        disclosed = analysis.released_values(parameters, padded) * policy.bits_per_value
+        disclosed = analysis.released_values(parameters, job.party, padded) * policy.bits_per_value
     emit({"event": "ledger", "disclosed_bits": disclosed})
     seconds = {"load": time.perf_counter() - start}
     own = None
     if loaded is not None:
-        vertex = {"risk_score": loaded.partition.risk}
-        own = OwnerInput(loaded.partition.graph, vertex, job.private)
+        own = _own_input(loaded.partition, job.private)
     connecting = time.perf_counter()
     async with open_session(_session_config(job, me)) as session:
         seconds["connect"] = time.perf_counter() - connecting
@@ -169,6 +170,34 @@ async def _run(job: Job, emit: Emit) -> dict[str, Any]:
         "disclosed_bits": disclosed,
         "parameters": analysis.public(parameters),
     }
+
+
+def _own_input(partition: Partition, private: dict[str, Any]) -> OwnerInput:
+    """Return what this bank brings; accounts asked about become vertices."""
+    vertex = {
+        "risk_score": partition.risk,
+        "balance": partition.balance,
+        "balance_known": partition.balance_known,
+        "in_scope": partition.in_scope,
+    }
+    sources = [
+        _vertices(partition, f"trace {number}", accounts)
+        for number, accounts in enumerate(private.get("traces", []), start=1)
+    ]
+    return OwnerInput(partition.graph, vertex, {"sources": sources})
+
+
+def _vertices(partition: Partition, question: str, accounts: list[str]) -> NDArray[np.int64]:
+    """Return the vertices of own accounts; the error says which one is none, not its id."""
+    wanted = pa.array([canonical_account(a) for a in accounts], partition.accounts.type)
+    found = pc.index_in(wanted, partition.accounts)
+    if found.null_count:
+        number = found.is_null().to_pylist().index(True) + 1
+        raise ParameterError(
+            f"account number {number} of {question} is no account of {partition.bank}",
+            "Check its spelling, and that it is this bank's own",
+        )
+    return np.asarray(found.to_numpy(), np.int64)
 
 
 async def _or_abort(session: Session, running: Awaitable[_T]) -> _T:
@@ -277,7 +306,10 @@ def _context(session: Session, roster: Roster, me: int, run_id: str, emit: Emit)
 
 def _write(job: Job, loaded: _Loaded, outcome: Outcome) -> None:
     partition = loaded.partition
-    if outcome.result is not None:
+    if outcome.table is not None:
+        decimals = minor_units(loaded.base_currency)
+        write_trace(job.out / "trace.csv", partition.accounts, outcome.table, decimals)
+    elif outcome.result is not None:
         write_result(job.out / "scores.csv", partition.accounts, outcome.result)
     if outcome.unmatched is not None and outcome.unmatched.any():
         write_unmatched(
@@ -337,7 +369,7 @@ def _describe(error: Exception) -> dict[str, Any]:
     if isinstance(error, UndercurrentError):
         return _failed(error.code, error.message, error.remedy, None, error.exit_code)
     if isinstance(error, EngineError):
-        return _failed(error.code, error.message, error.remedy, None, 2)
+        return _failed(error.code, error.message, error.remedy, None, error.exit_code)
     if isinstance(error, PeerError):
         told = _failed(error.code, error.message, error.remedy, error.peer, 4)
         return told | {"reporter": error.reporter}

@@ -7,6 +7,7 @@
     ├── Overflow            the values of the run do not fit the ring
     ├── ShapeMismatch       a public size differs from what the parties agreed on
     ├── ParameterError      a public parameter is out of its range
+    ├── NotConserved        what a flow carries is not what went in (a fault, or a false party)
     ├── MaskRuleViolation   a message would leave without a fresh mask (a fault of the program)
     └── LabelReused         a stream label or a message label would be used twice (the same)
 
@@ -18,6 +19,7 @@ __all__ = [
     "EngineError",
     "LabelReused",
     "MaskRuleViolation",
+    "NotConserved",
     "Overflow",
     "ParameterError",
     "ShapeMismatch",
@@ -29,6 +31,7 @@ class EngineError(Exception):
     """Base of all errors of the engine; ``str(error)`` is one line: cause, then remedy."""
 
     code = "engine.error"
+    exit_code = 2
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(f"{message}; {remedy}")
@@ -58,6 +61,13 @@ class ParameterError(EngineError):
     """A public parameter is out of its range."""
 
     code = "engine.parameter"
+
+
+class NotConserved(EngineError):
+    """What a flow carries at its end is not what went in."""
+
+    code = "engine.not-conserved"
+    exit_code = 1
 
 
 class MaskRuleViolation(EngineError):

@@ -20,7 +20,7 @@ from graph_mpc.ring import Words
 from graph_mpc.shares import Shared
 from graph_mpc.streams import Mask
 
-__all__ = ["ImportMasks", "draw_import_masks", "receive_rows", "send_rows"]
+__all__ = ["ImportMasks", "columns_of", "draw_import_masks", "receive_rows", "send_rows"]
 
 
 @dataclass(frozen=True)
@@ -78,20 +78,28 @@ def draw_import_masks(
     return ImportMasks(drawn, sizes, columns)
 
 
+def columns_of(values: Words, index: int, shape: tuple[int, ...]) -> Words:
+    """Return what is used number ``index`` of (size, K): a column, or W of them for (size, W)."""
+    if len(shape) == 1:
+        return np.ascontiguousarray(values[:, index])
+    width = shape[1]
+    return np.ascontiguousarray(values[:, index * width : (index + 1) * width])
+
+
 def send_rows(
     ctx: Context, label: Label, receiver: int, rows: Shared, masks: ImportMasks, column: int
 ) -> None:
-    """At the shareholders of ``rows`` (size,): send them to the receiver, masked."""
+    """At the shareholders of ``rows``, (size,) or (size, W): send them to the receiver, masked."""
     if ctx.me == receiver or rows.local is None:
         return
     block = masks.drawn[rows.owner, receiver, ctx.me]
-    mask = block.part(column, np.ascontiguousarray(block.values[:, column]))
+    mask = block.part(column, columns_of(block.values, column, rows.shape))
     place = (*label, "rows", rows.owner, receiver, ctx.me)
     ctx.network.send(receiver, place, rows.local - mask.values, mask)
 
 
 async def receive_rows(ctx: Context, label: Label, owner: int, rows: Shared) -> Words:
-    """At this owner: return the masked rows of ``owner``, (size,)."""
+    """At this owner: return the masked rows of ``owner``."""
     total = np.zeros(rows.shape, np.uint64)
     if rows.local is not None:
         total += rows.local

@@ -16,6 +16,7 @@ from graph_mpc.ring import Words
 
 __all__ = [
     "apply_limbs",
+    "apply_limbs_block",
     "gather_add",
     "gather_rows",
     "gather_subtract",
@@ -25,6 +26,7 @@ __all__ = [
     "scale_helper",
     "scale_owned",
     "scatter_add",
+    "scatter_add_rows",
     "suffix_sum",
     "swap_bit_numbers",
 ]
@@ -147,6 +149,23 @@ def apply_limbs(
 
 
 @_compile
+def apply_limbs_block(
+    row_start: NDArray[np.int64], column: NDArray[np.uint32], limbs: Words, d: Words
+) -> Words:
+    """Return A_l d for each limb l, (L, n_out, W), of d of shape (n_in, W)."""
+    outputs = row_start.shape[0] - 1
+    width = d.shape[1]
+    out = np.zeros((limbs.shape[0], outputs, width), np.uint64)
+    for i in range(outputs):
+        for e in range(row_start[i], row_start[i + 1]):
+            j = column[e]
+            for limb in range(limbs.shape[0]):
+                for k in range(width):
+                    out[limb, i, k] += limbs[limb, e] * d[j, k]
+    return out
+
+
+@_compile
 def rank_by_group(group: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
     """Return the stable permutation that sorts by group (a counting sort).
 
@@ -174,6 +193,15 @@ def scatter_add(x: Words, index: NDArray[np.int64], values: Words) -> None:
     """Add values[i] to x[index[i]] for every i."""
     for i in range(index.shape[0]):
         x[index[i]] += values[i]
+
+
+@_compile
+def scatter_add_rows(x: Words, index: NDArray[np.int64], values: Words) -> None:
+    """Add row i of ``values`` to row index[i] of x, for every i."""
+    for i in range(index.shape[0]):
+        j = index[i]
+        for k in range(x.shape[1]):
+            x[j, k] += values[i, k]
 
 
 @_compile

@@ -53,9 +53,9 @@ class FixedPoint:
         """Bits to cut after scaling by each limb."""
         return tuple(self.weight_bits * (limb + 1) for limb in range(self.limbs))
 
-    def shift_column(self) -> Words:
-        """Return the shifts as a column, (L, 1), for values of shape (L, N)."""
-        return np.array(self.shifts, np.uint64)[:, None]
+    def shift_column(self, axes: int = 1) -> Words:
+        """Return the shifts for values of shape (L, N): (L, 1), or with more axes."""
+        return np.array(self.shifts, np.uint64).reshape(-1, *[1] * axes)
 
     def step_error(self) -> float:
         """Return the largest error of one account in one iteration."""

@@ -27,12 +27,13 @@ class OwnerInput:
 
     Attributes:
         graph: its part of the graph.
-        vertex: named float64 arrays over its vertices, such as ``risk_score``.
-        private: private parameters of this owner (never public ones).
+        vertex: named arrays over its vertices: ``risk_score`` (float64), ``balance`` (int64),
+            ``balance_known`` and ``in_scope`` (bool).
+        private: private inputs of this owner (never public ones).
     """
 
     graph: LocalGraph
-    vertex: Mapping[str, NDArray[np.float64]]
+    vertex: Mapping[str, NDArray[Any]]
     private: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -48,6 +49,7 @@ class Outcome:
         padded_sizes: the public sizes.
         reconciliation: counts of this party's own edges.
         unmatched: bool (own edges,), edges that the other owner does not know.
+        table: named columns of a result that is not one value per vertex; ``vertex`` is an own one.
     """
 
     result: Released | None
@@ -56,6 +58,7 @@ class Outcome:
     padded_sizes: dict[str, Any]
     reconciliation: dict[str, int]
     unmatched: NDArray[np.bool_] | None
+    table: Mapping[str, NDArray[Any]] | None = None
 
 
 class Analysis(Protocol):
@@ -64,7 +67,7 @@ class Analysis(Protocol):
     name: str
     version: str
 
-    def parse(self, raw: Mapping[str, str]) -> Any:
+    def parse(self, raw: Mapping[str, Any]) -> Any:
         """Return checked public parameters, or raise ``ParameterError``."""
         ...
 
@@ -76,7 +79,13 @@ class Analysis(Protocol):
         """Return the time window and slices over which the graph is built."""
         ...
 
-    def released_values(self, parameters: Any, padded_vertices: int) -> int:
+    def private_inputs(
+        self, raw: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]:
+        """Split what a user wrote into public parameters and each owner's private inputs."""
+        ...
+
+    def released_values(self, parameters: Any, owner: str, padded_vertices: int) -> int:
         """Return how many values an owner of so many vertices may get: the ledger's bound."""
         ...
 

@@ -26,12 +26,13 @@ from graph_mpc.layout import Entries, MapShape
 from graph_mpc.linear_map import PrivateMap, prepare_columns, set_up_map
 from graph_mpc.precision import FixedPoint
 from graph_mpc.ring import Words
+from graph_mpc.roster import Roster
 from graph_mpc.shares import Shared
 from graph_mpc.steps import deal_columns, mask_to_owner, product_column, truncate_limbs
 from graph_mpc.streams import Mask
 from graph_mpc.truncation import Dealt
 
-__all__ = ["PushBlock", "PushSystem", "prepare_push", "push", "set_up_push"]
+__all__ = ["PushBlock", "PushSystem", "export_rows", "prepare_push", "push", "set_up_push"]
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,26 @@ class PushSystem:
 
     def rows_for(self, ctx: Context, owner: int, receiver: int) -> tuple[int, int]:
         """Return the rows [start, stop) of the owner's outputs that go to the receiver."""
-        start = self.vertices[owner]
-        for other in ctx.roster.owners:
-            if other == owner:
-                continue
-            stop = start + self.boundary[owner, other]
-            if other == receiver:
-                return start, stop
-            start = stop
-        raise ValueError("no rows go from an owner to itself")
+        return export_rows(ctx.roster, self.vertices, self.boundary, owner, receiver)
+
+
+def export_rows(
+    roster: Roster,
+    vertices: dict[int, int],
+    boundary: dict[tuple[int, int], int],
+    owner: int,
+    receiver: int,
+) -> tuple[int, int]:
+    """Return the rows [start, stop) of the owner's outputs that go to the receiver."""
+    start = vertices[owner]
+    for other in roster.owners:
+        if other == owner:
+            continue
+        stop = start + boundary[owner, other]
+        if other == receiver:
+            return start, stop
+        start = stop
+    raise ValueError("no rows go from an owner to itself")
 
 
 @dataclass(frozen=True)

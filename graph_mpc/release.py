@@ -36,7 +36,7 @@ from graph_mpc.shares import Shared
 from graph_mpc.threshold import at_least
 from graph_mpc.truncation import dealer_of
 
-__all__ = ["Released", "ResultForm", "release", "release_all"]
+__all__ = ["Released", "ResultForm", "release", "release_all", "release_bits_to_owner"]
 
 _FINEST = 4  # A step must be this many times as large as what the multiplier cannot resolve.
 
@@ -117,7 +117,7 @@ async def _release_bands(
     ctx: Context, label: Label, policy: Policy, form: ResultForm, x: Shared
 ) -> Released | None:
     bits = await at_least(ctx, label, x, [form.border(b) for b in policy.borders])
-    opened = await _bits_to_owner(ctx, label, x, bits)
+    opened = await release_bits_to_owner(ctx, label, x, bits)
     if opened is None:
         return None
     return Released(policy, opened.sum(axis=0, dtype=np.int64))
@@ -185,7 +185,7 @@ async def _to_owner(ctx: Context, label: Label, x: Shared) -> Words | None:
     )
 
 
-async def _bits_to_owner(
+async def release_bits_to_owner(
     ctx: Context, label: Label, x: Shared, bits: XorShared
 ) -> NDArray[np.uint8] | None:
     """Send the helper's shares of bits to the owner, eight to a byte; return the bits there."""

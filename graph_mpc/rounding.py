@@ -3,6 +3,8 @@
 Source: protocol design, section 2 (``Weights of one account that must sum to 1``).
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,7 @@ __all__ = ["shares_in_limbs", "split_limbs"]
 
 
 def shares_in_limbs(
-    amount: NDArray[np.int64], row: NDArray[np.int64], weight_bits: int, limbs: int
+    amount: NDArray[Any], row: NDArray[np.int64], weight_bits: int, limbs: int
 ) -> Words:
     """Return amount / (sum of the row's amounts) as limbs that sum to 2^(L f_w) in each row.
 
@@ -20,7 +22,7 @@ def shares_in_limbs(
     what is left over.
 
     Args:
-        amount: int64 (e,), >= 0.
+        amount: int64 or float64 (e,), >= 0.
         row: int64 (e,), row of each entry; rows whose amounts are all 0 get weights of 0.
         weight_bits: f_w, bits of one limb.
         limbs: L, 1 or 2; L f_w <= 61.

@@ -38,6 +38,7 @@ __all__ = [
     "dealer_of",
     "open_masked",
     "recombine",
+    "restore_dealt",
     "truncate",
 ]
 
@@ -114,6 +115,30 @@ async def deal(
         shares = ctx.streams.draw(dealer, (*label, "t"), (2, *shape)).values
     else:
         shares = await ctx.network.receive(dealer, (*label, "dealt"), (2, *shape))
+    return Dealt(mask, shares[0], shares[1])
+
+
+def restore_dealt(
+    ctx: Context,
+    label: Label,
+    holders: tuple[int, int],
+    shape: tuple[int, ...],
+    received: Words | None,
+) -> Dealt | None:
+    """Return what ``deal`` gave: from the streams again, and what the helper received and kept.
+
+    For values prepared ahead by another process with the same seeds; used once, as ever.
+    """
+    owner, helper = holders
+    if ctx.me not in holders:
+        return None
+    dealer = dealer_of(ctx, owner, helper)
+    mask = ctx.streams.draw(dealer, (*label, "rb" if ctx.me == owner else "rh"), shape)
+    shares = received
+    if ctx.me == owner:
+        shares = ctx.streams.draw(dealer, (*label, "t"), (2, *shape)).values
+    if shares is None or shares.shape != (2, *shape):
+        raise ValueError("the helper kept what the dealer sent")
     return Dealt(mask, shares[0], shares[1])
 
 

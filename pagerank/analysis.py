@@ -22,7 +22,7 @@ class PageRank:
     name = "pagerank"
     version = "1"
 
-    def parse(self, raw: Mapping[str, str]) -> PageRankParameters:
+    def parse(self, raw: Mapping[str, Any]) -> PageRankParameters:
         """Return checked parameters."""
         return parse_parameters(raw)
 
@@ -34,7 +34,15 @@ class PageRank:
         """Return the window: all payments in one slice."""
         return WHOLE
 
-    def released_values(self, parameters: PageRankParameters, padded_vertices: int) -> int:
+    def private_inputs(
+        self, raw: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]:
+        """Return all parameters: they are public."""
+        return raw, {}
+
+    def released_values(
+        self, parameters: PageRankParameters, owner: str, padded_vertices: int
+    ) -> int:
         """Return one score per account."""
         return padded_vertices
 
@@ -56,7 +64,7 @@ class RiskPropagation:
     name = "risk-propagation"
     version = "1"
 
-    def parse(self, raw: Mapping[str, str]) -> RiskParameters:
+    def parse(self, raw: Mapping[str, Any]) -> RiskParameters:
         """Return checked parameters."""
         return parse_risk_parameters(raw)
 
@@ -68,7 +76,13 @@ class RiskPropagation:
         """Return the window and its slices."""
         return parameters.window()
 
-    def released_values(self, parameters: RiskParameters, padded_vertices: int) -> int:
+    def private_inputs(
+        self, raw: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]:
+        """Return all parameters: they are public."""
+        return raw, {}
+
+    def released_values(self, parameters: RiskParameters, owner: str, padded_vertices: int) -> int:
         """Return one score per account."""
         return padded_vertices
 

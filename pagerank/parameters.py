@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -59,7 +59,7 @@ class PageRankParameters(BaseModel):
         return max(1, steps)
 
 
-def parse_parameters(raw: Mapping[str, str]) -> PageRankParameters:
+def parse_parameters(raw: Mapping[str, Any]) -> PageRankParameters:
     """Return checked parameters; the error names the parameter and what is allowed."""
     parameters = parse_model(PageRankParameters, raw, "pagerank", _ALLOWED)
     if "iterations" in raw and "tolerance" in raw:

@@ -1,7 +1,7 @@
 """Parameters of risk propagation."""
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -72,7 +72,7 @@ class RiskParameters(BaseModel):
         return parse_window(self.since, self.until, self.slice)
 
 
-def parse_risk_parameters(raw: Mapping[str, str]) -> RiskParameters:
+def parse_risk_parameters(raw: Mapping[str, Any]) -> RiskParameters:
     """Return checked parameters; the error names the parameter and what is allowed."""
     parameters = parse_model(RiskParameters, raw, "risk-propagation", _ALLOWED)
     slices = parameters.window().slices or 1

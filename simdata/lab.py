@@ -13,7 +13,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class LabRequest:
         data: the data set's folder.
         analysis: name of the analysis.
         out: folder for the results; must not hold anything yet, unless ``force``.
-        parameters: public parameters, as text.
+        parameters: public parameters and private inputs, as a user writes them.
         policy: output policy.
         compute: number of compute parties without data.
         deadlines: when workers give each other up.
@@ -57,7 +57,7 @@ class LabRequest:
     data: Path
     analysis: str
     out: Path
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     policy: str = "exact"
     compute: int = 0
     deadlines: Deadlines = field(default_factory=Deadlines)
@@ -112,8 +112,10 @@ async def run_lab(
     """
     dataset = read_dataset(request.data)
     analysis = find_analysis(request.analysis)
-    request = replace(request, parameters=complete_window(analysis, dataset, request.parameters))
-    analysis.parse(request.parameters)
+    public, private = analysis.private_inputs(_canonical_banks(request.parameters))
+    _check_private(dataset, private)
+    public = complete_window(analysis, dataset, public)
+    analysis.parse(public)
     parse_policy(request.policy)
     _check_parties(dataset, request.compute)
     with ExitStack() as stack:
@@ -124,10 +126,11 @@ async def run_lab(
         secret = Path(tempfile.mkdtemp(prefix="undercurrent-lab-"))
         stack.callback(shutil.rmtree, secret, ignore_errors=True)
         parties = _parties(dataset, request.compute, stack)
-        manifest = _manifest(request, parties, analysis.version, route)
+        manifest = _manifest(request, public, parties, analysis.version, route)
         authority = ThrowawayAuthority(_CONSORTIUM)
         jobs = [
-            _job(request, dataset, manifest, party, authority, secret, staging) for party in parties
+            _job(request, dataset, manifest, party, authority, secret, staging, private)
+            for party in parties
         ]
         exits = await run_workers(jobs, on_event=on_event, on_start=on_start, wrap=wrap)
         for listener in (party.listener for party in parties):
@@ -137,9 +140,34 @@ async def run_lab(
     return record
 
 
+def _canonical_banks(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters with the ids under which the banks know each other."""
+    changed = dict(parameters)
+    if isinstance(changed.get("bank"), str):
+        changed["bank"] = canonical_bank(changed["bank"])
+    if isinstance(changed.get("trace"), list):
+        changed["trace"] = [
+            table | {"bank": canonical_bank(table["bank"])}
+            if isinstance(table, dict) and isinstance(table.get("bank"), str)
+            else table
+            for table in changed["trace"]
+        ]
+    return changed
+
+
+def _check_private(dataset: Dataset, private: Mapping[str, Mapping[str, Any]]) -> None:
+    known = {canonical_bank(bank) for bank in dataset.banks}
+    for bank in private:
+        if bank not in known:
+            raise ParameterError(
+                f"there is no bank {bank} in the data set",
+                f"Name one of {', '.join(dataset.banks)}",
+            )
+
+
 def complete_window(
-    analysis: Analysis, dataset: Dataset, parameters: Mapping[str, str]
-) -> Mapping[str, str]:
+    analysis: Analysis, dataset: Dataset, parameters: Mapping[str, Any]
+) -> Mapping[str, Any]:
     """Return the parameters with since and until, where slices need them and the data set has them.
 
     The window then begins at the midnight (UTC) before the first payment and ends with the slice of
@@ -192,13 +220,19 @@ def _parties(dataset: Dataset, compute: int, stack: ExitStack) -> list[_Party]:
     return parties
 
 
-def _manifest(request: LabRequest, parties: list[_Party], version: str, route: Route) -> Manifest:
+def _manifest(
+    request: LabRequest,
+    public: Mapping[str, Any],
+    parties: list[_Party],
+    version: str,
+    route: Route,
+) -> Manifest:
     return Manifest(
         run_id=secrets.token_hex(8),
         consortium=_CONSORTIUM,
         analysis=request.analysis,
         version=version,
-        parameters=dict(request.parameters),
+        parameters={key: str(value) for key, value in public.items()},
         policy=request.policy,
         members=[
             MemberEntry(
@@ -220,6 +254,7 @@ def _job(
     authority: ThrowawayAuthority,
     secret: Path,
     staging: Path,
+    private: Mapping[str, Mapping[str, Any]],
 ) -> Job:
     paths = authority.issue(party.id, secret / party.id)
     data = None
@@ -240,6 +275,7 @@ def _job(
         listen_fd=party.listener.fileno(),
         deadlines=request.deadlines,
         data=data,
+        private=dict(private.get(party.id, {})),
         out=(staging / (party.folder or party.id)).resolve(),
         lifeline=True,
     )

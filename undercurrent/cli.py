@@ -67,7 +67,7 @@ def run(arguments: list[str]) -> int:
     except UndercurrentError as error:
         return _complain(str(error), error.exit_code)
     except EngineError as error:
-        return _complain(str(error), 2)
+        return _complain(str(error), error.exit_code)
     except SessionError as error:
         return _complain(str(error), 4 if isinstance(error, PeerError) else 1)
     except BrokenPipeError:

@@ -77,29 +77,31 @@ def run(
         _summarise(record, out)
 
 
-def parse_pairs(pairs: list[str]) -> dict[str, str]:
-    """Return the parameters of ``-p key=value`` options."""
-    parameters: dict[str, str] = {}
+def parse_pairs(pairs: list[str]) -> dict[str, Any]:
+    """Return the parameters of ``-p key=value`` options; ``account`` may be given several times."""
+    parameters: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
             raise ParameterError(f"-p {pair!r} is not KEY=VALUE", "Write for example -p alpha=0.85")
+        if key.strip() == "account":
+            parameters.setdefault("account", []).append(value.strip())
+            continue
         if key.strip() in parameters:
             raise ParameterError(f"-p {key.strip()} is given twice", "Give it once")
         parameters[key.strip()] = value.strip()
     return parameters
 
 
-def _read_parameters(path: Path | None) -> dict[str, str]:
+def _read_parameters(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ParameterError(f"{path}: {error.strerror}", "Check --params") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path}: {error}", "Correct the TOML file") from error
-    return {key: str(value) for key, value in values.items()}
 
 
 def _summarise(record: dict[str, Any], out: Path) -> None:
