@@ -15,6 +15,7 @@
         ├── RosterError             the bank is not in the list of banks, or one stands there twice
         ├── OutputExistsError       the folder to write is there and not empty
         ├── UnknownFormatError      not a format that can be imported
+        ├── PreparedColumnsError    columns prepared ahead are missing, used up, or for another run
         └── ParameterError          a parameter is out of its range
 
 ``str(error)`` is one line: what is wrong (who, what, where), then what to do about it.
@@ -30,6 +31,7 @@ __all__ = [
     "MissingFileError",
     "OutputExistsError",
     "ParameterError",
+    "PreparedColumnsError",
     "RosterError",
     "UndercurrentError",
     "UnknownFormatError",
@@ -135,6 +137,12 @@ class UnknownFormatError(DataError):
     """Not a format that can be imported."""
 
     code = "data.unknown-format"
+
+
+class PreparedColumnsError(DataError):
+    """Columns prepared ahead are missing, used up, or were prepared for something else."""
+
+    code = "data.prepared-columns"
 
 
 class ParameterError(DataError):

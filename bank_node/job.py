@@ -44,6 +44,8 @@ class Manifest(_Strict):
         version: version of the analysis.
         parameters: public parameters, as text.
         policy: output policy.
+        prepare_runs: for how many later runs columns are prepared instead of a result; 0: none.
+        use_prepared: whether the run uses columns that were prepared earlier.
         members: all parties, in the order of their numbers.
     """
 
@@ -53,6 +55,8 @@ class Manifest(_Strict):
     version: str
     parameters: dict[str, str]
     policy: str = "exact"
+    prepare_runs: int = Field(0, ge=0)
+    use_prepared: bool = False
     members: list[MemberEntry]
 
 
@@ -84,6 +88,7 @@ class Job(_Strict):
         deadlines: when to give up.
         data: the bank's data; None for a compute party.
         private: private inputs of this bank.
+        columns: folder of this party's prepared columns, to be filled or used.
         out: folder for the results; made if it is not there.
         lifeline: whether the worker ends when its standard input is closed.
     """
@@ -96,5 +101,6 @@ class Job(_Strict):
     deadlines: Deadlines = Deadlines()
     data: DataSource | None = None
     private: dict[str, Any] = Field(default_factory=dict)
+    columns: Path | None = None
     out: Path
     lifeline: bool = False

@@ -29,7 +29,17 @@ from graph_mpc.ring import Words
 from graph_mpc.roster import Roster
 from graph_mpc.rounding import shares_in_limbs
 
-__all__ = ["Balances", "SliceFlows", "injected_amounts", "own_flows", "slice_flows"]
+__all__ = [
+    "Balances",
+    "Injections",
+    "SliceFlows",
+    "Sources",
+    "injections",
+    "output_rows",
+    "own_flows",
+    "paid_amounts",
+    "slice_flows",
+]
 
 _LEFT = -2
 """Receiver of what leaves the graph."""
@@ -209,27 +219,51 @@ class Injections:
     words: Words
 
 
-def injected_amounts(
-    flows: Sequence[SliceFlows], sources: Sequence[NDArray[np.int64]]
-) -> NDArray[np.float64]:
-    """Return what the sources of each question pay in all slices, (questions,), minor units."""
-    totals = np.zeros(len(sources))
-    for q, chosen in enumerate(sources):
-        totals[q] = sum(f.amount[np.isin(f.source, chosen)].sum() for f in flows)
-    return totals
+@dataclass(frozen=True)
+class Sources:
+    """The source accounts of an owner's questions: its private input.
+
+    Attributes:
+        accounts: for each question int64 own vertices, ascending; empty for one that is padding.
+        factors: for each question and source what each unit that it pays counts: one over what all
+            sources pay, so that it adds up to 1, or for round trips a sign over what it pays.
+    """
+
+    accounts: Sequence[NDArray[np.int64]]
+    factors: Sequence[NDArray[np.float64]]
+
+    def passed(self, rows: int) -> NDArray[np.bool_]:
+        """Return where taint goes on, (questions, rows): everywhere but at the sources."""
+        passed = np.ones((len(self.accounts), rows), np.bool_)
+        for q, chosen in enumerate(self.accounts):
+            passed[q, chosen] = False
+        return passed
+
+
+def paid_amounts(flows: Sequence[SliceFlows], vertices: int) -> NDArray[np.float64]:
+    """Return what each own account pays in all slices, (vertices,), minor units."""
+    total = np.zeros(vertices)
+    for f in flows:
+        total += np.bincount(f.source, f.amount, minlength=vertices)
+    return total
 
 
 def injections(
-    flows: SliceFlows,
-    rows: NDArray[np.int64],
-    sources: Sequence[NDArray[np.int64]],
-    totals: NDArray[np.float64],
-    value_bits: int,
+    flows: SliceFlows, rows: NDArray[np.int64], sources: Sources, value_bits: int
 ) -> Injections:
-    """Return the injections of a slice, each as a share of its question's total."""
-    picked = [np.flatnonzero(np.isin(flows.source, chosen)) for chosen in sources]
-    question = np.repeat(np.arange(len(sources)), [len(p) for p in picked])
-    edge = np.concatenate([*picked, np.zeros(0, np.int64)]).astype(np.int64)
-    share = flows.amount[edge] / np.where(totals > 0, totals, 1.0)[question]
-    words = np.rint(share * 2.0**value_bits).astype(np.int64).view(np.uint64)
-    return Injections(rows[edge], question, words)
+    """Return what the sources of each question pay in a slice.
+
+    Args:
+        flows: the slice.
+        rows: the output row of each of its flows (``output_rows``).
+        sources: the questions.
+        value_bits: fractional bits of the words.
+    """
+    edges, questions, words = [], [], []
+    for q, (chosen, factor) in enumerate(zip(sources.accounts, sources.factors, strict=True)):
+        picked = np.flatnonzero(np.isin(flows.source, chosen))
+        share = flows.amount[picked] * factor[np.searchsorted(chosen, flows.source[picked])]
+        edges.append(picked)
+        questions.append(np.full(len(picked), q))
+        words.append(np.rint(share * 2.0**value_bits).astype(np.int64).view(np.uint64))
+    return Injections(rows[np.concatenate(edges)], np.concatenate(questions), np.concatenate(words))

@@ -206,12 +206,7 @@ class _Walk:
         parts = [self.shares, self.r]
         parts += [input_shares(self.plan.columns, step) for step in block.steps[:-1]]
         known = [part for part in parts if part is not None]
-        if not known:
-            return None
-        total = known[0]
-        for part in known[1:]:
-            total = {b: _sum(total[b], words) for b, words in part.items()}
-        return await self.prepared.kept(self.ctx, t, total)
+        return await self.prepared.kept(self.ctx, t, added_up(known)) if known else None
 
     def _record(self, step: Prepared, x: dict[int, Shared], y: dict[int, Shared]) -> None:
         """Add what arrived at who asks, and what left."""
@@ -245,6 +240,14 @@ class _Walk:
 def input_shares(columns: Columns, step: Prepared) -> Masked:
     """Return h1's shares of the inputs that are made of a total, at both helpers."""
     return {b: step.input_share(columns, b) for b in step.totals}
+
+
+def added_up(shares: list[Masked]) -> Masked:
+    """Return the sum of h1's shares of some inputs."""
+    total = shares[0]
+    for part in shares[1:]:
+        total = {b: _sum(total[b], words) for b, words in part.items()}
+    return total
 
 
 def _nothing(ctx: Context, plan: Plan, sizes: FlowSizes) -> Arrivals:

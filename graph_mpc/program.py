@@ -6,7 +6,7 @@ of ``Analysis``.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from graph_mpc.release import Released
 from graph_mpc.scalars import JointScalars
 from graph_mpc.window import Window
 
-__all__ = ["Analysis", "Outcome", "OwnerInput"]
+__all__ = ["Analysis", "ColumnStore", "Outcome", "OwnerInput", "PreparableAnalysis"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Outcome:
         padded_sizes: the public sizes.
         reconciliation: counts of this party's own edges.
         unmatched: bool (own edges,), edges that the other owner does not know.
+        vertices: own vertices of the rows of ``result``, ascending; None: all.
         table: named columns of a result that is not one value per vertex; ``vertex`` is an own one.
     """
 
@@ -58,7 +59,38 @@ class Outcome:
     padded_sizes: dict[str, Any]
     reconciliation: dict[str, int]
     unmatched: NDArray[np.bool_] | None
+    vertices: NDArray[np.int64] | None = None
     table: Mapping[str, NDArray[Any]] | None = None
+
+
+class ColumnStore(Protocol):
+    """Columns that this party keeps for later runs; each run's columns are used once.
+
+    ``about`` holds ``preparation`` (its id), ``runs``, and ``seeds`` (of each peer).
+    """
+
+    about: Mapping[str, Any]
+
+    @property
+    def next(self) -> int:
+        """Index of the first run whose columns are unused here."""
+        ...
+
+    def take(self, run: int) -> None:
+        """Mark the columns of a run, and of all before it, as used; durable on return."""
+        ...
+
+    def discard(self, run: int) -> None:
+        """Remove what is left of a run that has taken its columns."""
+        ...
+
+    def put(self, run: int | None, name: str, arrays: Mapping[str, NDArray[np.uint64]]) -> None:
+        """Keep arrays of a run, or of all runs (None)."""
+        ...
+
+    def get(self, run: int | None, name: str) -> dict[str, NDArray[np.uint64]]:
+        """Return arrays that were kept."""
+        ...
 
 
 class Analysis(Protocol):
@@ -98,4 +130,26 @@ class Analysis(Protocol):
         own: OwnerInput | None,
     ) -> Outcome:
         """Run this party's side of the analysis."""
+        ...
+
+
+@runtime_checkable
+class PreparableAnalysis(Protocol):
+    """An analysis whose columns can be prepared by an earlier run."""
+
+    async def prepare(
+        self, ctx: Context, parameters: Any, own: OwnerInput | None, store: ColumnStore
+    ) -> Outcome:
+        """Fill this party's store."""
+        ...
+
+    async def run_prepared(
+        self,
+        ctx: Context,
+        parameters: Any,
+        policy: Policy,
+        own: OwnerInput | None,
+        store: ColumnStore,
+    ) -> Outcome:
+        """Run this party's side with the columns of its store."""
         ...

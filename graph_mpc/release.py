@@ -36,7 +36,7 @@ from graph_mpc.shares import Shared
 from graph_mpc.threshold import at_least
 from graph_mpc.truncation import dealer_of
 
-__all__ = ["Released", "ResultForm", "release", "release_all", "release_bits_to_owner"]
+__all__ = ["Released", "ResultForm", "in_plain", "release", "release_all", "release_bits_to_owner"]
 
 _FINEST = 4  # A step must be this many times as large as what the multiplier cannot resolve.
 
@@ -49,11 +49,13 @@ class ResultForm:
         value_bits: f, fractional bits.
         unit: shared value of a result of 1 (for PageRank scaled to mean 1: number of accounts).
         bound: largest shared value.
+        least: smallest result; rounding can leave a value a few units below it.
     """
 
     value_bits: int
     unit: float
     bound: float
+    least: float = 0.0
 
     def border(self, value: float) -> int:
         """Return the smallest word that stands for ``value`` or more."""
@@ -108,9 +110,18 @@ async def release(
     words = await _to_owner(ctx, label, x)
     if words is None:
         return None
-    # Rounding can leave a value a few units below 0.
-    values = np.maximum(decode(words, form.value_bits) / form.unit, 0.0)
-    return Released(policy, values)
+    return Released(policy, np.maximum(decode(words, form.value_bits) / form.unit, form.least))
+
+
+def in_plain(policy: Policy, values: NDArray[np.float64]) -> Released:
+    """Return what the policy leaves of values that the owner knows anyway, in the same form."""
+    if policy.name == "bands":
+        return Released(policy, np.searchsorted(policy.borders, values, "right"))
+    if policy.name == "threshold" and policy.step is not None:
+        above = values >= policy.borders[0]
+        rounded = np.floor(values / policy.step + 0.5) * policy.step
+        return Released(policy, np.where(above, rounded, 0.0), above)
+    return Released(policy, np.maximum(values, 0.0))
 
 
 async def _release_bands(

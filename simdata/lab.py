@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bank_node.analyses import find_analysis
-from bank_node.errors import ParameterError
+from bank_node.errors import ParameterError, PreparedColumnsError
 from bank_node.ingest import canonical_bank
 from bank_node.job import CredentialPaths, DataSource, Deadlines, Job, Manifest, MemberEntry
 from bank_node.launcher import OnEvent, OnStart, WorkerExit, Wrap, run_workers
@@ -52,6 +52,8 @@ class LabRequest:
         compute: number of compute parties without data.
         deadlines: when workers give each other up.
         force: whether to replace results that are there.
+        prepare_runs: prepare columns for so many later runs instead of computing a result.
+        prepared: folder of columns that were prepared earlier, to be used; None: prepare afresh.
     """
 
     data: Path
@@ -62,6 +64,8 @@ class LabRequest:
     compute: int = 0
     deadlines: Deadlines = field(default_factory=Deadlines)
     force: bool = False
+    prepare_runs: int = 0
+    prepared: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ async def run_lab(
     with ExitStack() as stack:
         # The folder is renamed into place at the end: nobody sees half a result.
         staging = stack.enter_context(
-            fresh_folder(request.out, force=request.force, holding="run.json")
+            fresh_folder(request.out, force=request.force, holding=_record_name(request))
         )
         secret = Path(tempfile.mkdtemp(prefix="undercurrent-lab-"))
         stack.callback(shutil.rmtree, secret, ignore_errors=True)
@@ -136,7 +140,7 @@ async def run_lab(
         for listener in (party.listener for party in parties):
             listener.close()
         record = _record(manifest, exits)
-        (staging / "run.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+        (staging / _record_name(request)).write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     return record
 
 
@@ -234,6 +238,8 @@ def _manifest(
         version=version,
         parameters={key: str(value) for key, value in public.items()},
         policy=request.policy,
+        prepare_runs=request.prepare_runs,
+        use_prepared=request.prepared is not None,
         members=[
             MemberEntry(
                 id=party.id,
@@ -276,9 +282,31 @@ def _job(
         deadlines=request.deadlines,
         data=data,
         private=dict(private.get(party.id, {})),
+        columns=_columns_folder(request, party, staging),
         out=(staging / (party.folder or party.id)).resolve(),
         lifeline=True,
     )
+
+
+def _record_name(request: LabRequest) -> str:
+    """Return the name of the file that marks a folder as the lab's own."""
+    return "prepared.json" if request.prepare_runs else "run.json"
+
+
+def _columns_folder(request: LabRequest, party: _Party, staging: Path) -> Path | None:
+    """Return the folder of a party's prepared columns, if the run fills or uses any."""
+    name = party.folder or party.id
+    if request.prepare_runs:
+        return (staging / name / "columns").resolve()
+    if request.prepared is None:
+        return None
+    folder = request.prepared / name / "columns"
+    if not folder.is_dir():
+        raise PreparedColumnsError(
+            f"{request.prepared}: there are no prepared columns of {name} in it",
+            "Give the folder that undercurrent lab prepare wrote for this data set",
+        )
+    return folder.resolve()
 
 
 def _record(manifest: Manifest, exits: list[WorkerExit]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bank_node.errors import ParameterError
+from bank_node.ingest import canonical_bank
 from bank_node.job import Deadlines
 from simdata.lab import LabRequest, run_lab
 from undercurrent.progress import run_interruptible, show_progress
@@ -39,6 +40,10 @@ def run(
     ] = None,
     policy: Annotated[str, typer.Option(help="Output policy.")] = "exact",
     compute: Annotated[int, typer.Option(help="Number of compute parties without data.")] = 0,
+    prepared: Annotated[
+        Path | None,
+        typer.Option(metavar="PREPARED", help="Use columns that lab prepare wrote; traces only."),
+    ] = None,
     deadline: Annotated[
         float, typer.Option(min=1, help="Seconds until a silent party is given up.")
     ] = 10.0,
@@ -51,13 +56,33 @@ def run(
 
       undercurrent lab run DATA --analysis pagerank --out OUT
 
-      undercurrent lab run DATA --analysis pagerank -p alpha=0.9 -p weight=count --out OUT
+      undercurrent lab run DATA --analysis risk-propagation -p slice=1d --policy bands:0.2,0.5,0.8
+      --out OUT
+
+      undercurrent lab run DATA --analysis trace -p bank=bank1 -p account=A17 -p hops=3 --out OUT
+
+      undercurrent lab run DATA --analysis round-trip -p scope=in_scope --out OUT
 
       undercurrent lab run TWO_BANKS --analysis pagerank --compute 1 --out OUT
 
+    Policies: exact, bands:0.2,0.5,0.8 (the band of each account), threshold:0.8:0.05 (accounts at
+    or above 0.8, rounded to 0.05).  For traces they apply to shares of what the sources paid.
+
     Parameters of pagerank: alpha=0.85, tolerance=1e-6 or iterations, weight=amount|count|none,
-    personalisation=uniform|risk_score, precision=high|standard, max_unmatched=1.0 (share of
-    cross-bank payments known to one bank only above which a bank refuses the run).
+    personalisation=uniform|risk_score.
+
+    Of risk-propagation: iterations=2, delta, or a=0.3 and b=0.8 for a/k^b, slice=all|1d|12h|...,
+    since, until (the data set's days unless given).
+
+    Of trace: bank and account (repeatable; private), direction=forward|backward, since, until,
+    slice=1d, hops=3, depth=off|N; several traces as [[trace]] tables with bank and accounts in a
+    --params file.
+
+    Of round-trip: since, until, slice=all|1d|..., hops=4, scope=all|in_scope,
+    columns=exact|batched, per_column=10, repetitions=2.
+
+    All take precision=high|standard and max_unmatched=1.0 (share of cross-bank payments known to
+    one bank only above which a bank refuses the run).
     """
     request = LabRequest(
         data=data,
@@ -68,13 +93,65 @@ def run(
         compute=compute,
         deadlines=Deadlines(silence=deadline),
         force=force,
+        prepared=prepared,
     )
     with show_progress(analysis) as on_event:
         record = run_interruptible(run_lab(request, on_event))
     if as_json:
         typer.echo(json.dumps(record, indent=2))
     else:
-        _summarise(record, out)
+        _summarise(record, f"results: {out}/<bank>, {out}/run.json")
+
+
+@app.command("prepare")
+def prepare(
+    data: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the data set.")],
+    analysis: Annotated[str, typer.Option(help="Name of the analysis: trace.")],
+    out: Annotated[Path, typer.Option(help="Folder for the columns of all parties.")],
+    parameter: Annotated[
+        list[str] | None, typer.Option("-p", metavar="KEY=VALUE", help="A parameter; repeatable.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Number of later runs to prepare for.")] = 1,
+    compute: Annotated[int, typer.Option(help="Number of compute parties without data.")] = 0,
+    deadline: Annotated[
+        float, typer.Option(min=1, help="Seconds until a silent party is given up.")
+    ] = 10.0,
+    force: Annotated[bool, typer.Option("--force", help="Replace columns that are there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print prepared.json.")] = False,
+) -> None:
+    """Prepare columns ahead, so that a later lab run --prepared pays only for the hops.
+
+    Whose accounts will be asked about need not be known, only which bank asks (bank, or traces for
+    several). Each party's columns are encrypted with its own key and used once.
+
+    Examples:
+
+      undercurrent lab prepare DATA --analysis trace -p bank=bank1 -p hops=3 --runs 5 --out READY
+
+      undercurrent lab prepare DATA --analysis trace -p traces=bank1=2,bank2=1 --out READY
+
+      undercurrent lab run DATA --analysis trace -p bank=bank1 -p account=A17 -p hops=3
+      --prepared READY --out OUT
+    """
+    parameters = parse_pairs(parameter or [])
+    if "bank" in parameters and "account" not in parameters:
+        parameters["traces"] = f"{canonical_bank(parameters.pop('bank'))}=1"
+    request = LabRequest(
+        data=data,
+        analysis=analysis,
+        out=out,
+        parameters=parameters,
+        compute=compute,
+        deadlines=Deadlines(silence=deadline),
+        force=force,
+        prepare_runs=runs,
+    )
+    with show_progress(analysis) as on_event:
+        record = run_interruptible(run_lab(request, on_event))
+    if as_json:
+        typer.echo(json.dumps(record, indent=2))
+        return
+    _summarise(record, f"columns for {runs} runs: {out}")
 
 
 def parse_pairs(pairs: list[str]) -> dict[str, Any]:
@@ -104,7 +181,7 @@ def _read_parameters(path: Path | None) -> dict[str, Any]:
         raise ParameterError(f"{path}: {error}", "Correct the TOML file") from error
 
 
-def _summarise(record: dict[str, Any], out: Path) -> None:
+def _summarise(record: dict[str, Any], where: str) -> None:
     console = Console()
     seconds = record["seconds"]
     table = Table(title=f"{record['analysis']}, {record['iterations']} iterations")
@@ -133,4 +210,4 @@ def _summarise(record: dict[str, Any], out: Path) -> None:
     rejected = sum(sum(i["rejected"].values()) for i in record["ingest"].values())
     if rejected:
         console.print(f"{rejected:,} rows could not be used: see rejected.csv of each bank")
-    console.print(f"results: {out}/<bank>/scores.csv, {out}/run.json", highlight=False)
+    console.print(where, highlight=False)

@@ -15,7 +15,11 @@ __all__ = ["run_interruptible", "show_progress"]
 OnEvent = Callable[[str, dict[str, Any]], None]
 T = TypeVar("T")
 
-_PHASES = {"load": "reading the banks' data", "iterate": "joint computation"}
+_PHASES = {
+    "load": "reading the banks' data",
+    "prepare": "preparing columns",
+    "iterate": "joint computation",
+}
 
 
 @contextmanager
