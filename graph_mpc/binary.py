@@ -233,15 +233,14 @@ async def bit_to_ring(ctx: Context, label: Label, who: Holders, bit: XorShared) 
     ctx.network.send_bits(peer, (*label, "open"), own, mask)
     received = await ctx.network.receive_as(peer, (*label, "open"), own.shape, own.dtype)
     opened = (own ^ received).astype(np.uint64)
-    one = np.uint64(1)
+    flip = np.uint64(1) - opened - opened
     if is_owner:
         rho = ctx.streams.draw(who.dealer, (*label, "rho"), bit.shape).values
-        share: Words = (one - opened - opened) * rho
-        share += opened
-        return share
+        owned: Words = flip * rho + opened
+        return owned
     dealt = await ctx.network.receive(who.dealer, (*label, "dealt"), bit.shape)
-    dealt *= one - opened - opened
-    return dealt
+    held: Words = flip * dealt
+    return held
 
 
 def _deal_bit(ctx: Context, label: Label, who: Holders, shape: tuple[int, ...]) -> None:

@@ -42,7 +42,7 @@ async def at_least(ctx: Context, label: Label, x: Shared, borders: Sequence[int]
         x: the values, |x| <= 2^(l-3).
         borders: public integers, |border| <= 2^(l-3).
     """
-    limit = 1 << (ctx.ring.bits - 3)
+    limit = 1 << max(ctx.ring.bits - 3, 0)
     if any(abs(border) > limit for border in borders):
         raise Overflow("a threshold does not fit the ring", "give a threshold within the results")
     who = Holders(x.owner, x.helper, dealer_of(ctx, x.owner, x.helper))

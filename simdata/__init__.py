@@ -10,6 +10,7 @@ from simdata.dataset import (
 )
 from simdata.describe import describe
 from simdata.generate import generate
+from simdata.tno import import_tno
 
 __all__ = [
     "Dataset",
@@ -17,6 +18,7 @@ __all__ = [
     "describe",
     "generate",
     "import_amlsim",
+    "import_tno",
     "read_dataset",
     "read_labels",
     "write_dataset",

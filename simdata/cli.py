@@ -16,6 +16,7 @@ from simdata.amlsim import import_amlsim
 from simdata.dataset import Dataset, describe_time
 from simdata.describe import describe as describe_dataset
 from simdata.generate import generate as generate_dataset
+from simdata.tno import import_tno
 
 __all__ = ["app"]
 
@@ -25,7 +26,7 @@ app = typer.Typer(
     help="Make, import or look at labelled data sets that are split over banks.",
 )
 
-_FORMATS = {"amlsim": import_amlsim}
+_FORMATS = {"amlsim": import_amlsim, "tno": import_tno}
 
 Csv = Annotated[bool, typer.Option("--csv", help="Write CSV instead of Parquet.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an older data set in OUT.")]
@@ -94,7 +95,8 @@ def generate(
 @app.command(
     "import",
     epilog="Examples: undercurrent simdata import amlsim 20K_cycle200.tgz cycles --banks 5; "
-    "undercurrent simdata import amlsim outputs/sample data --csv",
+    "undercurrent simdata import amlsim outputs/sample data --csv; "
+    "undercurrent simdata import tno small data",
 )
 def import_(
     format_: Annotated[

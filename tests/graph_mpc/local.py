@@ -19,6 +19,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.boxes: dict[tuple[int, int, int], asyncio.Future[Any]] = {}
+        self.types: dict[tuple[int, int, int], np.dtype[Any]] = {}
 
     def box(self, sender: int, receiver: int, tag: int) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
@@ -34,8 +35,13 @@ class MemoryTransport:
         self.received: list[tuple[int, int, np.ndarray]] = []
 
     def post(self, peer: int, tag: int, payload: np.ndarray) -> None:
+        self.memory.types[self.me, peer, tag] = payload.dtype
         copy = payload.copy().reshape(-1).view(np.uint8)
         self.memory.box(self.me, peer, tag).set_result(copy)
+
+    def type_of(self, sender: int, tag: int) -> "np.dtype[Any]":
+        """Return the type of the words of a message to this party."""
+        return self.memory.types[sender, self.me, tag]
 
     async def fetch(self, peer: int, tag: int, nbytes: int) -> np.ndarray:
         payload = await self.memory.box(peer, self.me, tag)

@@ -9,6 +9,7 @@ import numpy as np
 
 from graph_mpc.context import Context
 from graph_mpc.labels import Label, message_tag
+from graph_mpc.policy import EXACT
 from graph_mpc.program import Outcome, OwnerInput
 from graph_mpc.shares import Shared
 from pagerank import PageRankParameters, secure_pagerank
@@ -79,7 +80,7 @@ def own_input(world: World, party: int) -> OwnerInput | None:
 def run_party(world: World, ctx: Context, scalars: Any) -> Any:
     """Return the party's program, to be awaited."""
     own = own_input(world, ctx.me)
-    return secure_pagerank(ctx, WatchedScalars(scalars), world.parameters, own)
+    return secure_pagerank(ctx, WatchedScalars(scalars), world.parameters, EXACT, own)
 
 
 def pair_seeds(party: int, parties: int, seed: int) -> dict[int, bytes]:

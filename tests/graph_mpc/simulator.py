@@ -88,7 +88,7 @@ RULES: Rules = {
     ("normalise", int, "multiply", "open", "k"): "masked",
     ("normalise", int, "truncate", "dealt"): "masked",
     ("normalise", int, "truncate", "c"): "opening",
-    ("release", int): "release",
+    ("release", int, "release"): "release",
 }
 """Every message of ``secure_pagerank``, and how the simulator makes it."""
 
@@ -100,6 +100,8 @@ METHODS = {
     "masked": "send",
     "opening": "send",
     "release": "release",
+    "released bits": "release_bits",
+    "masked bits": "send_bits",
     "part": "open_masked_sum",
 }
 """The method of ``Network`` by which a message of each kind must leave its sender."""

@@ -189,7 +189,7 @@ MUTANTS = {
         seen_in_a_step(test_views_steps.push_once),
     ),
     "imports: column 0 always used": Mutant(
-        imports, "send_rows", "block.values[:, column]", "block.values[:, 0]",
+        imports, "columns_of", "values[:, index])", "values[:, 0])",
         seen_in_a_step(test_views_steps.push_once),
     ),
     "push: own rows not masked": Mutant(
@@ -208,7 +208,8 @@ MUTANTS = {
         seen_in_a_step(test_views_steps.pull_once),
     ),
     "fold: own rows not masked": Mutant(
-        placement, "_receive", "own.local - r.values, r", "own.local, r",
+        placement, "add_imports", "own.local + placed - total.share.values",
+        "own.local + placed - 0 * total.share.values",
         seen_in_a_step(test_views_steps.fold_once),
     ),
     "whole run: own rows not masked": Mutant(

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graph_mpc.binary import Holders, XorShared, and_words, bit_to_ring, borrow_bits
+from graph_mpc.binary import Holders, XorShared, and_all, bit_to_ring, borrow_out, share_bits
 from graph_mpc.floor import exact_floor
 from graph_mpc.product import multiply
-from graph_mpc.ring import RING64
+from graph_mpc.ring import RING64, Ring
 from graph_mpc.shares import Shared
+from graph_mpc.streams import word_type
 from graph_mpc.truncation import truncate
 from tests.graph_mpc.local import roster_of, run_all
 from tests.graph_mpc.seeded import EXTREMES, run_opened, seeded_contexts, shared, signed, words
@@ -110,11 +111,12 @@ def test_product_of_values_at_different_helpers_is_refused():
         asyncio.run(multiply(ctx, ("m",), x, y))
 
 
-def xor_shared(ctx, who: Holders, values: np.ndarray, seed: int) -> XorShared:
-    """Words XOR-shared at random."""
-    rest = np.random.default_rng(seed).integers(0, 2**64, values.shape, dtype=np.uint64)
+def xor_shared(ctx, who: Holders, values: np.ndarray, width: int, seed: int) -> XorShared:
+    """Words of some bits, XOR-shared at random."""
+    dtype = word_type(width)
+    rest = np.random.default_rng(seed).integers(0, 2**width, values.shape, dtype=np.uint64)
     local = {who.owner: values ^ rest, who.helper: rest}.get(ctx.me)
-    return XorShared(values.shape, local)
+    return XorShared(values.shape, width, None if local is None else local.astype(dtype))
 
 
 def xor_opened(results) -> np.ndarray:
@@ -123,50 +125,70 @@ def xor_opened(results) -> np.ndarray:
     return first ^ second
 
 
+WIDTHS = st.sampled_from((1, 2, 4, 8, 16, 32, 64))
+
+
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(WORD, WORD), max_size=6), st.permutations(range(3)))
-def test_and(pairs, roles):
-    """The AND is bitwise on whole words, whoever holds and deals."""
+@given(st.lists(st.tuples(WORD, WORD, WORD), max_size=6), st.permutations(range(3)), WIDTHS)
+def test_and(triples, roles, width):
+    """The AND is bitwise on words of every width, whoever holds and deals."""
     who = Holders(*roles)
-    x, y = (words([pair[i] for pair in pairs]) for i in (0, 1))
+    low = np.uint64(2**width - 1)
+    x, y, z = (words([t[i] for t in triples]) & low for i in range(3))
 
     async def program(ctx):
-        return await and_words(
-            ctx, ("a",), who, xor_shared(ctx, who, x, 1), xor_shared(ctx, who, y, 2)
-        )
+        shared = [xor_shared(ctx, who, v, width, seed) for seed, v in enumerate((x, y, z))]
+        return await and_all(ctx, ("a",), who, shared[0], shared[1:])
 
     results = asyncio.run(run_all(seeded_contexts(roster_of(3), 1), program))
-    assert np.array_equal(xor_opened(results), x & y)
+    for i, other in enumerate((y, z)):
+        assert np.array_equal(xor_opened([r[i] for r in results]), x & other)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(WORD, WORD) | WORD.map(lambda w: (w, w)), max_size=6))
-def test_borrow(pairs):
-    """Bit i of the result says whether c mod 2^(i+1) < r mod 2^(i+1)."""
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(WORD, WORD) | WORD.map(lambda w: (w, w)), max_size=6), st.integers(1, 64))
+def test_borrow(pairs, low_bits):
+    """The result says whether c mod 2^f < r mod 2^f, for the bits that the dealer shared out."""
     who = Holders(0, 1, 2)
     c, r = (words([pair[i] for pair in pairs]) for i in (0, 1))
 
     async def program(ctx):
         public = c if ctx.me != 2 else None
-        return await borrow_bits(ctx, ("b",), who, public, xor_shared(ctx, who, r, 3))
+        bits = await share_bits(ctx, ("s",), who, c.shape, r if ctx.me == 2 else None)
+        return await borrow_out(ctx, ("b",), who, public, bits, low_bits)
 
     result = xor_opened(asyncio.run(run_all(seeded_contexts(roster_of(3), 2), program)))
-    for (a, b), word in zip(pairs, result.tolist(), strict=True):
-        for i in (0, 1, 20, 62, 63):
-            assert word >> i & 1 == (a % 2 ** (i + 1) < b % 2 ** (i + 1))
+    low = 2**low_bits
+    assert result.tolist() == [int(a % low < b % low) for a, b in pairs]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5])
+async def test_borrow_in_small_rings(bits):
+    """In rings of a few bits, also where their number is no power of two, for all words."""
+    who, ring = Holders(0, 1, 2), Ring(bits)
+    size = 1 << bits
+    c, r = (a.ravel() for a in np.meshgrid(*[np.arange(size, dtype=np.uint64)] * 2))
+
+    async def program(ctx):
+        public = c if ctx.me != 2 else None
+        shared = await share_bits(ctx, ("s",), who, c.shape, r if ctx.me == 2 else None)
+        return await borrow_out(ctx, ("b",), who, public, shared, bits)
+
+    result = xor_opened(await run_all(seeded_contexts(roster_of(3), 2, ring), program))
+    assert np.array_equal(result, (c < r).astype(np.uint8))
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(WORD, max_size=6), st.integers(0, 2**32))
+@given(st.lists(st.integers(0, 1), max_size=6), st.integers(0, 2**32))
 def test_bit_to_ring(values, seed):
-    """The lowest bit becomes an additive share; the upper bits do not matter."""
+    """A bit becomes an additive share of 0 or 1."""
     who = Holders(2, 0, 1)
     bits = words(values)
 
     async def program(ctx):
-        share = await bit_to_ring(ctx, ("b",), who, xor_shared(ctx, who, bits, seed))
+        share = await bit_to_ring(ctx, ("b",), who, xor_shared(ctx, who, bits, 1, seed))
         return Shared(2, 0, bits.shape, share)
 
     results = asyncio.run(run_all(seeded_contexts(roster_of(3), seed), program))
     held = [r.local for r in results if r.local is not None]
-    assert np.array_equal(RING64.reduce(held[0] + held[1]), bits & np.uint64(1))
+    assert np.array_equal(RING64.reduce(held[0] + held[1]), bits)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import flow_tracing
 import graph_mpc
 import pagerank
 from graph_mpc.errors import (
@@ -412,9 +413,9 @@ def test_errors_have_codes_and_remedies():
     assert str(Overflow("too big", "shrink it")) == "too big; shrink it"
 
 
-@pytest.mark.parametrize("package", [graph_mpc, pagerank], ids=lambda p: p.__name__)
+@pytest.mark.parametrize("package", [flow_tracing, graph_mpc, pagerank], ids=lambda p: p.__name__)
 def test_export_lists(package):
-    """Every module of the engine and of PageRank lists its public names, and has them."""
+    """Every module of the engine and of the analyses lists its public names, and has them."""
     names = [m.name for m in pkgutil.iter_modules(package.__path__) if m.name != "session"]
     for name in names:
         module = importlib.import_module(f"{package.__name__}.{name}")
@@ -427,19 +428,6 @@ def export_order(name: str) -> tuple[int, str]:
     """Constants, classes, functions, each in alphabetical order (ruff's order)."""
     kind = 0 if name.isupper() else 1 if name[0].isupper() else 2
     return kind, name
-
-
-def test_pagerank_exports():
-    """The public face of PageRank is this list."""
-    assert pagerank.__all__ == [
-        "PAGERANK",
-        "PageRank",
-        "PageRankParameters",
-        "PooledGraph",
-        "networkx_pagerank",
-        "plain_pagerank",
-        "secure_pagerank",
-    ]
 
 
 async def test_open_sum_twice_under_one_label_raises():

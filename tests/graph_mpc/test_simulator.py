@@ -67,7 +67,7 @@ def test_the_engine_computes_the_ideal_functionality(name):
         run = real(name, seed)
         expected = ideal_pagerank(SETTINGS[name], run.offsets())
         for party in range(SETTINGS[name].owners):
-            assert np.array_equal(run.outcomes[party].scores, expected.scores(party))
+            assert np.array_equal(run.outcomes[party].result.values, expected.scores(party))
 
 
 def test_every_message_leaves_by_the_method_of_its_rule():
@@ -101,9 +101,9 @@ def test_a_view_is_complete(name, party):
     """On nothing but its recorded view the party does, step for step, what it did in the run."""
     view, outcome = replayed_run(real(name, 0), party, 0)
     assert equal_views(view, real(name, 0).view(party))
-    scores = real(name, 0).outcomes[party].scores
-    assert (scores is None) == (outcome.scores is None)
-    assert scores is None or np.array_equal(scores, outcome.scores)
+    genuine = real(name, 0).outcomes[party].result
+    assert (genuine is None) == (outcome.result is None)
+    assert genuine is None or np.array_equal(genuine.values, outcome.result.values)
 
 
 @ROLES
@@ -130,13 +130,13 @@ def test_simulated_runs_end_with_the_ideal_output(name, party):
         _view, outcome = simulated_run(given, party, seed)
         genuine = real(name, 0).outcomes[party]
         if party >= world.owners:
-            assert outcome.scores is None
+            assert outcome.result is None
             continue
-        assert np.array_equal(outcome.scores, given.scores(party))
+        assert np.array_equal(outcome.result.values, given.scores(party))
         assert outcome.reconciliation == genuine.reconciliation
         assert np.array_equal(outcome.unmatched, genuine.unmatched)
         assert outcome.padded_sizes == genuine.padded_sizes
-        assert np.allclose(outcome.scores, genuine.scores, rtol=1e-5, atol=1e-9)
+        assert np.allclose(outcome.result.values, genuine.result.values, rtol=1e-5, atol=1e-9)
 
 
 @cache

@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from graph_mpc.binary import XorShared
 from graph_mpc.context import Context
 from graph_mpc.labels import Label, message_tag
 from graph_mpc.network import Network
 from graph_mpc.ring import Ring, Words
 from graph_mpc.shares import Shared
-from graph_mpc.streams import Mask
+from graph_mpc.streams import Mask, word_type
 from tests.graph_mpc import test_views as real
 from tests.graph_mpc import test_views_map as maps
-from tests.graph_mpc.local import MemoryTransport, roster_of
+from tests.graph_mpc.local import Memory, MemoryTransport, roster_of
 from tests.graph_mpc.views import (
     _DISCOVERY,
     Run,
@@ -59,33 +60,50 @@ class AloneTape(Tape):
             local = self.draw(((helper, helper), ("input", name)), shape)
         return Shared(owner, helper, shape, local)
 
-    def xor_share(self, ctx: Context, name: str, holders: tuple[int, int], secret: Any) -> Any:
-        return self.share(ctx, name, holders, secret).local
+    def xor_share(
+        self, ctx: Context, name: str, holders: tuple[int, int], secret: Any, width: int
+    ) -> XorShared:
+        owner, helper = holders
+        shape = (*np.shape(secret), self.lanes)
+        local = None
+        if ctx.me == owner:
+            local = self.draw((NOBODY, ("input", name)), shape, width)
+            self.shares[owner, name] = local.reshape(-1, self.lanes)
+        elif ctx.me == helper:
+            local = self.draw(((helper, helper), ("input", name)), shape, width)
+        return XorShared(shape, width, None if local is None else local.astype(word_type(width)))
 
 
 class AloneNetwork(Network):
     """A network on which the simulator answers."""
 
     def __init__(self, me: int, parties: int, ring: Ring, tape: Tape, answer: Answer) -> None:
-        super().__init__(me, parties, MemoryTransport(me, None), ring)
+        super().__init__(me, parties, MemoryTransport(me, Memory()), ring)
         self.tape = tape
         self.answer = answer
+        self.width = ring.bits
+        self.types: dict[int, Any] = {}
         self.sent: dict[Label, np.ndarray] = {}
 
     def _post(self, to: int, label: Label, payload: np.ndarray) -> None:
         self.sent[label] = payload
 
     async def _fetch(self, sender: int, label: Label, shape: tuple[int, ...], dtype: Any):
+        # Words of a circuit are narrower than the ring; its labels say by how much.
+        widths = [part for part in label if isinstance(part, int)]
+        narrow = widths[-1] if widths else 1 if "b" in label else self._ring.bits
+        self.width = self._ring.bits if dtype == np.uint64 else narrow
         message = np.ascontiguousarray(self.answer(self, sender, label, shape).astype(dtype))
         assert message.shape == shape
         payload = message.reshape(-1).view(np.uint8)
+        self._transport.memory.types[sender, self.me, message_tag(label)] = message.dtype
         self._transport.received.append((sender, message_tag(label), payload))
         return message.copy()
 
 
 def uniform(net: AloneNetwork, sender: int, label: Label, shape: tuple[int, ...]) -> np.ndarray:
     """Masked words."""
-    return net.tape.draw((NOBODY, (sender, *label)), shape)
+    return net.tape.draw((NOBODY, (sender, *label)), shape, net.width)
 
 
 def placed_uniformly(size: int) -> Answer:
@@ -121,26 +139,29 @@ class Case:
 
 
 async def alone(
-    case: Case, secret: Any, party: int, parties: int, known: dict[Any, int]
+    case: Case, secret: Any, party: int, parties: int, known: dict[Any, tuple[int, int]]
 ) -> list[Run]:
-    """Enumerate one party's simulated runs; ``known`` are words that it shares, drawn or not."""
+    """Enumerate one party's simulated runs.
+
+    ``known`` are words that it shares, drawn or not: their number and width.
+    """
     ring = Ring(case.bits)
 
     async def run(tape: Tape) -> Run:
-        for key, elements in known.items():
-            tape.draw(key, (elements, tape.lanes))
+        for key, (elements, width) in known.items():
+            tape.draw(key, (elements, tape.lanes), width)
         net = AloneNetwork(party, parties, ring, tape, case.answer(secret))
         ctx = Context(party, roster_of(parties), net, TapeStreams(party, tape), ring)
         result = await case.program(ctx, tape, case.told(secret, party))
         return Run(tape, [_view(ctx, tape)], [result])
 
-    found = AloneTape(ring, _DISCOVERY, lambda _: np.zeros(_DISCOVERY, np.uint64))
+    found = AloneTape(ring, _DISCOVERY, lambda _bit, _width: np.zeros(_DISCOVERY, np.uint64))
     await run(found)
-    lanes = max(1 << (case.bits * found.count), 64)
+    lanes = max(1 << found.bits, 64)
     number = np.arange(lanes, dtype=np.uint64)
 
-    def digit(word: int) -> Words:
-        return ring.reduce(number >> np.uint64(case.bits * word))
+    def digit(bit: int, width: int) -> Words:
+        return number >> np.uint64(bit) & np.uint64((1 << width) - 1)
 
     return [await run(AloneTape(ring, lanes, digit, outer)) for outer in _choices(found)]
 
@@ -170,8 +191,11 @@ async def differing(case: Case, parties: int = 3, streams: Any = TapeStreams) ->
         for party in range(parties):
             genuine = probabilities([run.views[party] for run in runs], case.bits)
             words = runs[0].tape.words
-            known = {key: len(word) for key, word in words.items() if party in key[0]}
-            known = {key: count for key, count in known.items() if key[1][0] != "input"}
+            known = {
+                key: (len(word), runs[0].tape.widths[key])
+                for key, word in words.items()
+                if party in key[0] and key[1][0] != "input"
+            }
             simulated = [r.views[0] for r in await alone(case, secret, party, parties, known)]
             if genuine != probabilities(simulated, case.bits):
                 found.add(party)
@@ -247,8 +271,11 @@ CASES = {
         owner_told_first, 1, always(uniform), ("u", 2),
     ),
     "product": Case(real.multiply_once, PAIRS, nothing, 2, always(uniform), ("c", 1)),
-    "AND": Case(real.and_once, PAIRS, nothing, 2, always(uniform), ("c", 1)),
-    "bit to ring": Case(real.bit_once, [0, 1, 2, 3], nothing, 2, always(uniform), ("bit", 0)),
+    "AND": Case(
+        real.and_once, list(itertools.product(range(2), repeat=3)), nothing, 1, always(uniform),
+        ("c", 1),
+    ),
+    "bit to ring": Case(real.bit_once, [0, 1], nothing, 2, always(uniform), ("bit", 0)),
     "borrow": Case(real.borrow_once, PAIRS, holders_told_c, 2, always(uniform), ("c", 1)),
     "truncation without output": Case(
         real.truncate_once, [-1, 0, 1], nothing, 3, always(uniform), ("t", 1)
@@ -357,12 +384,12 @@ async def truncation_alone(x: int, party: int, ring: Ring, told: bool) -> list[V
             assert np.array_equal(ring.reduce(y.local + received), ideal.output)
         return with_output(_view(ctx, tape), ideal.output)
 
-    found = AloneTape(ring, _DISCOVERY, lambda _: np.zeros(_DISCOVERY, np.uint64))
+    found = AloneTape(ring, _DISCOVERY, lambda _bit, _width: np.zeros(_DISCOVERY, np.uint64))
     await run(found)
-    number = np.arange(1 << (ring.bits * found.count), dtype=np.uint64)
+    number = np.arange(1 << found.bits, dtype=np.uint64)
 
-    def digit(word: int) -> Words:
-        return ring.reduce(number >> np.uint64(ring.bits * word))
+    def digit(bit: int, width: int) -> Words:
+        return number >> np.uint64(bit) & np.uint64((1 << width) - 1)
 
     return [await run(AloneTape(ring, len(number), digit))]
 

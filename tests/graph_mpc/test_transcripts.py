@@ -12,6 +12,7 @@ from scipy.special import gammaincc
 
 from graph_mpc.labels import message_tag
 from graph_mpc.permutation import set_up_permutation
+from graph_mpc.policy import EXACT
 from graph_mpc.program import OwnerInput
 from graph_mpc.streams import Mask, SeededStreams
 from pagerank import PageRankParameters, secure_pagerank
@@ -50,7 +51,7 @@ async def run(payments: Payments, parties: int, seed: int = 0, parameters=None, 
         if ctx.me < 3:
             graph = graphs[ctx.me]
             own = OwnerInput(graph, {"risk_score": rng.random(graph.vertices)})
-        return await secure_pagerank(ctx, scalars, chosen, own)
+        return await secure_pagerank(ctx, scalars, chosen, EXACT, own)
 
     await run_all(contexts, program)
     return contexts

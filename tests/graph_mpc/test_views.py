@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from graph_mpc.binary import Holders, XorShared, and_words, bit_to_ring, borrow_bits
+from graph_mpc.binary import Holders, and_all, bit_to_ring, borrow_out, share_bits
 from graph_mpc.context import Context
 from graph_mpc.imports import draw_import_masks, receive_rows, send_rows
 from graph_mpc.permutation import permute, set_up_permutation
@@ -53,26 +53,32 @@ async def multiply_once(ctx: Context, tape: Tape, secret):
 
 
 async def and_once(ctx: Context, tape: Tape, secret):
-    """One AND."""
-    x, y = (
-        XorShared((tape.lanes,), tape.xor_share(ctx, name, (0, 1), v))
-        for name, v in zip("xy", secret, strict=True)
+    """One word ANDed with two others, all of the ring's width."""
+    x, y, z = (
+        tape.xor_share(ctx, name, (0, 1), v, ctx.ring.bits)
+        for name, v in zip("xyz", secret, strict=True)
     )
-    return await and_words(ctx, ("a",), HOLDERS, x, y)
+    return await and_all(ctx, ("a",), HOLDERS, x, [y, z])
 
 
 async def bit_once(ctx: Context, tape: Tape, secret):
-    """The lowest bit of an XOR-shared word, as a ring element."""
-    bit = XorShared((tape.lanes,), tape.xor_share(ctx, "bit", (0, 1), secret))
+    """An XOR-shared bit, as a ring element."""
+    bit = tape.xor_share(ctx, "bit", (0, 1), secret, 1)
     return await bit_to_ring(ctx, ("b",), HOLDERS, bit)
 
 
 async def borrow_once(ctx: Context, tape: Tape, secret):
-    """The borrows of c - r, c known to both holders."""
+    """Whether c < r, c known to both holders."""
     public, r = secret
     c = np.full(tape.lanes, public, np.uint64) if ctx.me in (0, 1) else None
-    shared = XorShared((tape.lanes,), tape.xor_share(ctx, "r", (0, 1), r))
-    return await borrow_bits(ctx, ("b",), HOLDERS, c, shared)
+    shared = tape.xor_share(ctx, "r", (0, 1), r, ctx.ring.bits)
+    return await borrow_out(ctx, ("b",), HOLDERS, c, shared, ctx.ring.bits)
+
+
+async def share_bits_once(ctx: Context, tape: Tape, secret):
+    """The bits of a word of the dealer, shared out."""
+    r = np.full(tape.lanes, secret, np.uint64) if ctx.me == 2 else None
+    return await share_bits(ctx, ("s",), HOLDERS, (tape.lanes,), r)
 
 
 def hand_over(owner: int, receiver: int):
@@ -190,15 +196,26 @@ async def test_product_views(parties):
 
 @PARTIES
 async def test_and_views(parties):
-    """The views of an AND depend on neither word."""
-    secrets = itertools.product(range(4), repeat=2)
-    assert await tellers(and_once, secrets, nothing, Setting(Ring(2), parties)) == set()
+    """The views of an AND with two words depend on none of them."""
+    secrets = itertools.product(range(2), repeat=3)
+    assert await tellers(and_once, secrets, nothing, Setting(Ring(1), parties)) == set()
 
 
 @PARTIES
 async def test_bit_to_ring_views(parties):
-    """The views of the conversion depend on no bit of the word, not only on the lowest."""
-    assert await tellers(bit_once, range(4), nothing, Setting(Ring(2), parties)) == set()
+    """The views of the conversion do not depend on the bit."""
+    assert await tellers(bit_once, range(2), nothing, Setting(Ring(2), parties)) == set()
+
+
+@PARTIES
+async def test_share_bits_views(parties):
+    """The dealer's word stays with the dealer."""
+
+    def dealer_knows(secret, party):
+        return secret if party == 2 else 0
+
+    setting = Setting(Ring(4), parties)
+    assert await tellers(share_bits_once, range(16), dealer_knows, setting) == set()
 
 
 @PARTIES
@@ -251,9 +268,10 @@ async def test_sum_to_owner_views(parties, bits):
         (permute_twice, ((1, 0), (1, 0), (1, 1))),
         (scale_twice, ((1,), 0, 1)),
         (multiply_once, (1, 1)),
-        (and_once, (1, 1)),
+        (and_once, (1, 1, 0)),
         (bit_once, 1),
         (borrow_once, (1, 1)),
+        (share_bits_once, 1),
         (hand_over(0, 1), (1,)),
         (sum_to_owner_once, (1, 1, 1, 1)),
     ],

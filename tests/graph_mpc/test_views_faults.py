@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from graph_mpc.binary import XorShared, and_words
+from graph_mpc.binary import and_all
 from graph_mpc.context import Context
 from graph_mpc.errors import LabelReused, MaskRuleViolation
 from graph_mpc.permutation import set_up_permutation
@@ -32,6 +32,11 @@ def first_use(name: str):
 def own_and_sum(secret, party):
     """A party knows its part and the opened sum."""
     return secret[party], sum(secret) % 2
+
+
+def dealer_knows(secret, party):
+    """The dealer knows its word."""
+    return secret if party == 2 else 0
 
 
 FAULTS = {
@@ -76,15 +81,18 @@ FAULTS = {
         1,
         {0, 1},
     ),
-    "AND: the dealer's product is not masked": (
-        honest.and_once, PAIRS, honest.nothing, without("c"), 1, {1},
+    "AND: the dealer's products are not masked": (
+        honest.and_once, TRIPLES, honest.nothing, without("c"), 1, {1},
     ),
     "AND: openings are not masked": (
-        honest.and_once, PAIRS, honest.nothing, without("ak"), 1, {0, 1},
+        honest.and_once, TRIPLES, honest.nothing, without("ak"), 1, {0, 1},
     ),
     "bit to ring: no mask": (honest.bit_once, (0, 1), honest.nothing, without("bit"), 1, {0, 1}),
     "bit to ring: the dealer's bit is not masked": (
         honest.bit_once, (0, 1), honest.nothing, without("rho"), 1, {1},
+    ),
+    "bits of a word: no mask": (
+        honest.share_bits_once, (0, 1), dealer_knows, without("bits"), 1, {1},
     ),
     "imports: no mask": (
         honest.hand_over(0, 2), PAIRS, honest.nothing, without("import"), 1, {2},
@@ -177,11 +185,11 @@ async def test_and_mask_of_two_uses_reused_is_seen():
 
     async def program(ctx: Context, tape: Tape, secret):
         for use, (x, y) in enumerate(secret):
-            shared = [
-                XorShared((tape.lanes,), tape.xor_share(ctx, f"{name}{use}", (0, 1), value))
+            first, second = (
+                tape.xor_share(ctx, f"{name}{use}", (0, 1), value, 1)
                 for name, value in (("x", x), ("y", y))
-            ]
-            await and_words(ctx, ("use", use), honest.HOLDERS, *shared)
+            )
+            await and_all(ctx, ("use", use), honest.HOLDERS, first, [second])
 
     secrets = list(itertools.product(PAIRS[:2], PAIRS[1:3]))
     assert await tellers(program, secrets, honest.nothing, Setting(Ring(1))) == set()

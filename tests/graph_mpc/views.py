@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from graph_mpc.binary import XorShared
 from graph_mpc.context import Context
 from graph_mpc.errors import LabelReused
 from graph_mpc.labels import Label
 from graph_mpc.ring import Ring, Words
 from graph_mpc.shares import Shared
-from graph_mpc.streams import Mask
+from graph_mpc.streams import Mask, word_type
 from tests.graph_mpc.local import MemoryTransport, contexts, roster_of, run_all
 
 _DISCOVERY = 101
@@ -31,13 +32,17 @@ _MOST_LANES = 1 << 20
 _CHECKS = 16
 
 Key = tuple[tuple[int, int], Label]
-WordSource = Callable[[int], Words]
+WordSource = Callable[[int, int], Words]
 Program = Callable[[Context, "Tape", Any], Awaitable[Any]]
 
 
 @dataclass
 class Tape:
-    """The randomness of one run: ``source(i)`` gives the lanes of the i-th random word."""
+    """The randomness of one run.
+
+    ``source(i, width)`` gives the lanes of the random word of ``width`` bits that begins with the
+    i-th random bit.
+    """
 
     ring: Ring
     lanes: int
@@ -45,22 +50,25 @@ class Tape:
     outer: dict[Key, Any] = field(default_factory=dict)
     options: dict[Key, list[Any]] = field(default_factory=dict)
     words: dict[Key, Words] = field(default_factory=dict)
+    widths: dict[Key, int] = field(default_factory=dict)
     shares: dict[tuple[int, str], Words] = field(default_factory=dict)
-    count: int = 0
+    bits: int = 0
 
-    def draw(self, key: Key, shape: tuple[int, ...]) -> Words:
+    def draw(self, key: Key, shape: tuple[int, ...], width: int | None = None) -> Words:
         """Return the words of a stream, with lanes if the shape has that axis."""
+        width = self.ring.bits if width is None else width
         if self.lanes not in shape:
             size = int(np.prod(shape))
-            options = itertools.product(range(1 << self.ring.bits), repeat=size)
+            options = itertools.product(range(1 << width), repeat=size)
             return np.array(self._choose(key, options), np.uint64).reshape(shape)
         axis = shape.index(self.lanes)
         rest = shape[:axis] + shape[axis + 1 :]
         if key not in self.words:
             elements = int(np.prod(rest, dtype=int))
-            drawn = [self.source(self.count + i) for i in range(elements)]
+            drawn = [self.source(self.bits + i * width, width) for i in range(elements)]
             self.words[key] = np.array(drawn, np.uint64).reshape(elements, self.lanes)
-            self.count += elements
+            self.widths[key] = width
+            self.bits += elements * width
         words = self.words[key].reshape(*rest, self.lanes)
         return np.moveaxis(words, -1, axis).copy()
 
@@ -85,14 +93,18 @@ class Tape:
         local = {owner: rest, helper: word}.get(ctx.me)
         return Shared(owner, helper, shape, local)
 
-    def xor_share(self, ctx: Context, name: str, holders: tuple[int, int], secret: Any) -> Any:
-        """Return this party's XOR share of an input, shared at random; None without one."""
+    def xor_share(
+        self, ctx: Context, name: str, holders: tuple[int, int], secret: Any, width: int
+    ) -> XorShared:
+        """XOR-share words of some bits at random."""
         owner, helper = holders
         secret = np.asarray(secret, np.uint64)
-        word = self.draw(((helper, helper), ("input", name)), (*secret.shape, self.lanes))
+        shape = (*secret.shape, self.lanes)
+        word = self.draw(((helper, helper), ("input", name)), shape, width)
         rest = secret[..., None] ^ word
         self.shares[owner, name] = rest.reshape(-1, self.lanes)
-        return {owner: rest, helper: word}.get(ctx.me)
+        local = {owner: rest, helper: word}.get(ctx.me)
+        return XorShared(shape, width, None if local is None else local.astype(word_type(width)))
 
 
 class TapeStreams:
@@ -110,6 +122,11 @@ class TapeStreams:
     def draw(self, peer: int, label: Label, shape: tuple[int, ...]) -> Mask:
         key = self._use(peer, label)
         return Mask(key[0], label, self.tape.draw((key[0], self.same_words(label)), shape))
+
+    def draw_bits(self, peer: int, label: Label, shape: tuple[int, ...], width: int) -> Mask:
+        key = self._use(peer, label)
+        words = self.tape.draw((key[0], self.same_words(label)), shape, width)
+        return Mask(key[0], label, words.astype(word_type(width)))
 
     def permutation(self, peer: int, label: Label, size: int) -> np.ndarray:
         return self.tape.permutation(self._use(peer, label), size)
@@ -137,6 +154,12 @@ class ZeroMasks(TapeStreams):
         mask = super().draw(peer, label, shape)
         if any(name in label for name in self.missing):
             return Mask(mask.pair, label, np.zeros(shape, np.uint64))
+        return mask
+
+    def draw_bits(self, peer: int, label: Label, shape: tuple[int, ...], width: int) -> Mask:
+        mask = super().draw_bits(peer, label, shape, width)
+        if any(name in label for name in self.missing):
+            return Mask(mask.pair, label, np.zeros_like(mask.values))
         return mask
 
 
@@ -194,8 +217,12 @@ def _view(ctx: Context, tape: Tape) -> View:
     assert isinstance(transport, MemoryTransport)
     received = sorted(transport.received, key=lambda message: message[:2])
     for sender, tag, payload in received:
-        if len(payload) and len(payload) % (8 * tape.lanes) == 0:
-            columns.append(payload.view(np.uint64).reshape(-1, tape.lanes))
+        words = payload.view(transport.type_of(sender, tag))
+        if len(words) and len(words) % tape.lanes and len(words) * 8 % tape.lanes == 0:
+            # Released bits travel eight to a byte.
+            words = np.unpackbits(words.view(np.uint8))
+        if len(words) and len(words) % tape.lanes == 0:
+            columns.append(words.reshape(-1, tape.lanes).astype(np.uint64))
         else:
             fixed.append((sender, tag, payload.tobytes()))
     empty = np.zeros((0, tape.lanes), np.uint64)
@@ -203,7 +230,7 @@ def _view(ctx: Context, tape: Tape) -> View:
 
 
 async def _discover(program: Program, secret: Any, setting: Setting) -> Tape:
-    tape = Tape(setting.ring, _DISCOVERY, lambda _word: np.zeros(_DISCOVERY, np.uint64))
+    tape = Tape(setting.ring, _DISCOVERY, lambda _bit, _width: np.zeros(_DISCOVERY, np.uint64))
     await _run(program, secret, setting, tape)
     return tape
 
@@ -217,15 +244,14 @@ def _choices(found: Tape) -> Iterable[dict[Key, Any]]:
 async def enumerate_runs(program: Program, secret: Any, setting: Setting) -> list[Run]:
     """Run the program once per outer choice, with a lane for each assignment of all words."""
     found = await _discover(program, secret, setting)
-    bits = setting.ring.bits
-    lanes = 1 << (bits * found.count)
-    assert lanes <= _MOST_LANES, f"{found.count} words of {bits} bits are too many"
+    lanes = 1 << found.bits
+    assert lanes <= _MOST_LANES, f"{found.bits} random bits are too many"
     # More lanes than any array without lanes has elements: repeat the enumeration if need be.
     lanes = max(lanes, 64)
     number = np.arange(lanes, dtype=np.uint64)
 
-    def digit(word: int) -> Words:
-        return setting.ring.reduce(number >> np.uint64(bits * word))
+    def digit(bit: int, width: int) -> Words:
+        return number >> np.uint64(bit) & np.uint64((1 << width) - 1)
 
     return [
         await _run(program, secret, setting, Tape(setting.ring, lanes, digit, outer))
@@ -237,8 +263,8 @@ async def sample_run(program: Program, secret: Any, setting: Setting, lanes: int
     """Run the program with random words in each lane."""
     rng = np.random.default_rng(seed)
 
-    def random(_word: int) -> Words:
-        return rng.integers(0, 1 << setting.ring.bits, lanes, dtype=np.uint64)
+    def random(_bit: int, width: int) -> Words:
+        return rng.integers(0, 1 << width, lanes, dtype=np.uint64)
 
     return await _run(program, secret, setting, Tape(setting.ring, lanes, random))
 
@@ -324,7 +350,7 @@ async def _exact(program: Program, secret: Any, setting: Setting) -> list[Any]:
 
 async def _subspaces(program: Program, secret: Any, setting: Setting) -> list[Any]:
     found = await _discover(program, secret, setting)
-    words = found.count
+    words = found.bits
     lanes = 1 + words + _CHECKS
     rng = np.random.default_rng(words)
     values = np.zeros((words, lanes), np.uint64)
@@ -332,7 +358,7 @@ async def _subspaces(program: Program, secret: Any, setting: Setting) -> list[An
     values[:, 1 + words :] = rng.integers(0, 2, (words, _CHECKS), dtype=np.uint64)
     seen: list[Counter[Hashable]] = [Counter() for _ in range(setting.parties)]
     for outer in _choices(found):
-        tape = Tape(setting.ring, lanes, lambda word: values[word], outer)
+        tape = Tape(setting.ring, lanes, lambda word, _width: values[word], outer)
         run = await _run(program, secret, setting, tape)
         for party, view in enumerate(run.views):
             seen[party][view.fixed, _canonical(view.columns, values)] += 1

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graph_mpc.errors import ParameterError
+from graph_mpc.policy import EXACT
 from graph_mpc.program import OwnerInput
 from pagerank import (
     PAGERANK,
@@ -52,7 +53,7 @@ def run(graph: Payments, owners=3, parties=None, risk=None, omit=None, change=No
         own = None
         if ctx.me < owners:
             own = OwnerInput(parts[ctx.me], {"risk_score": risk[graph.bank == ctx.me]})
-        return await secure_pagerank(ctx, scalars, chosen, own)
+        return await secure_pagerank(ctx, scalars, chosen, EXACT, own)
 
     return asyncio.run(run_all(contexts(roster_of(parties, owners)), program))
 
@@ -87,10 +88,13 @@ def assert_agrees(graph: Payments, owners=3, parties=None, **options):
     options.pop("change", None)
     scores = expected(graph, owners, **options)
     for outcome, reference in zip(outcomes, scores, strict=False):
-        assert outcome.scores.shape == reference.shape
-        error = np.abs(outcome.scores - reference)
-        assert np.all(error <= LARGEST_ERROR * reference + 1e-15), (outcome.scores, reference)
-    assert all(outcome.scores is None for outcome in outcomes[owners:])
+        assert outcome.result.values.shape == reference.shape
+        error = np.abs(outcome.result.values - reference)
+        assert np.all(error <= LARGEST_ERROR * reference + 1e-15), (
+            outcome.result.values,
+            reference,
+        )
+    assert all(outcome.result is None for outcome in outcomes[owners:])
     return outcomes
 
 
@@ -224,7 +228,7 @@ def test_promised_accuracy_is_kept_with_small_risk():
     scores = expected(graph, risk=risk, personalisation="risk_score")
     plain = expected(graph)
     for outcome, reference, uniform in zip(outcomes, scores, plain, strict=True):
-        error = np.abs(outcome.scores - reference) * risk.mean()
+        error = np.abs(outcome.result.values - reference) * risk.mean()
         assert np.all(error <= (bound + 1e-8 * risk.mean()) * uniform)
 
 
@@ -263,7 +267,7 @@ def test_scores_sum_to_one_and_follow_the_tolerance():
     reference = np.concatenate(expected(graph))
     for tolerance in (1e-1, 1e-3, 1e-6):
         outcomes = run(graph, tolerance=tolerance)
-        scores = np.concatenate([o.scores for o in outcomes])
+        scores = np.concatenate([o.result.values for o in outcomes])
         assert abs(scores.sum() - 1) < 1e-6
         assert np.abs(scores - reference).sum() <= tolerance
 
@@ -271,7 +275,7 @@ def test_scores_sum_to_one_and_follow_the_tolerance():
 def test_standard_precision_ranks():
     """One limb gives the order of the accounts on a small graph."""
     graph = GRAPHS["hub"]
-    scores = np.concatenate([o.scores for o in run(graph, precision="standard")])
+    scores = np.concatenate([o.result.values for o in run(graph, precision="standard")])
     reference = np.concatenate(expected(graph))
     assert np.allclose(scores, reference, rtol=1e-3)
 
@@ -283,7 +287,7 @@ def test_promised_accuracy_is_kept():
     bound = outcomes[0].accuracy["bound"]
     assert bound < LARGEST_ERROR
     for outcome, reference in zip(outcomes, expected(graph), strict=True):
-        assert np.all(np.abs(outcome.scores - reference) <= (bound + 1e-8) * reference)
+        assert np.all(np.abs(outcome.result.values - reference) <= (bound + 1e-8) * reference)
 
 
 def test_outcome_says_what_was_released():
@@ -291,8 +295,7 @@ def test_outcome_says_what_was_released():
     outcomes = run(GRAPHS["hub"], parties=4)
     assert all(o.padded_sizes == outcomes[0].padded_sizes for o in outcomes)
     assert outcomes[0].padded_sizes["accounts"] == {"p0": 8, "p1": 8, "p2": 8}
-    assert outcomes[3].released == {0: 8, 1: 8, 2: 8}
-    assert outcomes[3].scores is None
+    assert outcomes[3].result is None
 
 
 @pytest.mark.parametrize(

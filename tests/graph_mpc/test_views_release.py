@@ -1,0 +1,156 @@
+"""Privacy of threshold tests and releases: the owner's view follows from its output alone.
+
+The threshold test and the release of bands are enumerated exactly over Z_4.  The policy
+``threshold`` composes them with the exact floor and a product, all enumerated on their own; their
+composition has too many words and is compared by samples, as in test_views_floor.
+"""
+
+import numpy as np
+import pytest
+
+from graph_mpc.context import Context
+from graph_mpc.floor import exact_floor
+from graph_mpc.product import multiply
+from graph_mpc.release import _one_to_ring, _to_owner, release_bits_to_owner
+from graph_mpc.ring import Ring
+from graph_mpc.threshold import at_least
+from tests.graph_mpc.test_views_floor import (
+    FALSE_ALARM,
+    LANES,
+    PAIR_LANES,
+    affine_hull,
+    least_p_value,
+)
+from tests.graph_mpc.views import Setting, Tape, confusing, sample_run, tellers, without
+
+BORDER = 1
+WORDS = range(4)
+
+
+async def test_once(ctx: Context, tape: Tape, secret):
+    """One threshold test without its output."""
+    await at_least(ctx, ("t",), tape.share(ctx, "x", (0, 1), secret), [BORDER])
+
+
+test_once.__test__ = False
+
+
+async def band_once(ctx: Context, tape: Tape, secret):
+    """One threshold test whose bit goes to the owner."""
+    x = tape.share(ctx, "x", (0, 1), secret)
+    bits = await at_least(ctx, ("t",), x, [BORDER])
+    return await release_bits_to_owner(ctx, ("r",), x, bits)
+
+
+def output(secret: int) -> int:
+    """Whether secret - BORDER is not negative in Z_4."""
+    return int((secret - BORDER) % 4 < 2)
+
+
+def nothing(_secret, _party):
+    """Nobody may know anything."""
+    return 0
+
+
+def owner_knows_output(secret, party):
+    """The owner may know the bit, the others nothing."""
+    return output(secret) if party == 0 else 0
+
+
+@pytest.mark.parametrize("parties", [3, 4])
+async def test_threshold_views(parties):
+    """No view of a threshold test depends on the value."""
+    assert await tellers(test_once, WORDS, nothing, Setting(Ring(2), parties)) == set()
+
+
+async def test_band_views():
+    """The owner's view depends on its band only, the others' on nothing."""
+    setting = Setting(Ring(2))
+    assert await tellers(band_once, WORDS, owner_knows_output, setting) == set()
+    assert await tellers(band_once, WORDS, nothing, setting) == {0}
+
+
+@pytest.mark.parametrize(
+    ("mask", "informed"), [("rb", {1}), ("rh", {0}), ("bits", {1}), ("ak", {0, 1})]
+)
+async def test_threshold_without_a_mask_is_seen(mask, informed):
+    """Each missing mask informs the parties that it hides something from."""
+    setting = Setting(Ring(2), streams=without(mask))
+    found = await tellers(test_once, WORDS, nothing, setting)
+    assert informed <= found
+
+
+async def test_one_r_for_two_values_is_seen():
+    """The mask of one threshold test in another one shows the difference of the values."""
+
+    async def twice(ctx: Context, tape: Tape, secret):
+        for use, value in enumerate(secret):
+            x = tape.share(ctx, f"x{use}", (0, 1), value)
+            opened = ctx.streams.draw(2, ("use", use, "rh"), x.shape) if ctx.me == 1 else None
+            if ctx.me == 2:
+                ctx.streams.draw(1, ("use", use, "rh"), x.shape)
+            if ctx.me == 1:
+                ctx.network.send(0, ("use", use, "c"), x.local + opened.values, opened)
+            if ctx.me == 0:
+                await ctx.network.receive(1, ("use", use, "c"), x.shape)
+
+    secrets = [(a, b) for a in range(2) for b in range(2)]
+    assert await tellers(twice, secrets, nothing, Setting(Ring(1))) == set()
+    same = confusing(lambda label: ("use", 0, *label[2:]) if "rh" in label else label)
+    assert 0 in await tellers(twice, secrets, nothing, Setting(Ring(1), streams=same))
+
+
+async def test_release_of_the_value_instead_of_the_bit_is_seen():
+    """A helper that sends its share of the value tells the owner more than the band."""
+
+    async def too_much(ctx: Context, tape: Tape, secret):
+        x = tape.share(ctx, "x", (0, 1), secret)
+        await at_least(ctx, ("t",), x, [BORDER])
+        return await _to_owner(ctx, ("r",), x)
+
+    setting = Setting(Ring(2))
+    assert await tellers(too_much, WORDS, owner_knows_output, setting) == {0}
+
+
+async def above_once(ctx: Context, tape: Tape, secret):
+    """The policy ``threshold`` over Z_16: bit * floor(x / 2) goes to the owner."""
+    x = tape.share(ctx, "x", (0, 1), secret)
+    bits = await at_least(ctx, ("t",), x, [BORDER])
+    rounded = await exact_floor(ctx, ("floor",), x, 1)
+    bit = await _one_to_ring(ctx, ("bit",), x, bits)
+    return await _to_owner(ctx, ("r",), await multiply(ctx, ("product",), bit, rounded))
+
+
+async def informed(program, secrets: tuple[int, int], setting: Setting, lanes: int) -> set[int]:
+    """Parties whose views of the two secrets differ."""
+    runs = [await sample_run(program, x, setting, lanes, seed) for seed, x in enumerate(secrets)]
+    found = set()
+    for party in range(setting.parties):
+        first, second = (run.views[party].columns.astype(np.int64) for run in runs)
+        if affine_hull(first) != affine_hull(second) or least_p_value(first, second) < FALSE_ALARM:
+            found.add(party)
+    return found
+
+
+async def test_above_is_right():
+    """The owner gets bit * floor(x / 2), whatever the masks."""
+    for x in (-2, -1, 0, 1, 2):
+        run = await sample_run(above_once, x, Setting(Ring(4)), 256, 1)
+        assert np.all(run.results[0] == (x // 2 if x >= BORDER else 0))
+
+
+async def test_values_below_the_threshold_look_alike():
+    """Two values below the threshold give all parties, the owner included, the same view."""
+    assert await informed(above_once, (-2, 0), Setting(Ring(4)), LANES // 4) == set()
+
+
+async def test_values_with_one_rounded_value_look_alike_to_the_others():
+    """Below or above: the other parties' views are the same."""
+    assert await informed(above_once, (0, 2), Setting(Ring(4)), LANES // 4) == {0}
+
+
+@pytest.mark.parametrize("mask", ["a", "k", "bit", "rho"])
+async def test_above_without_a_mask_is_seen(mask):
+    """The helper learns of the bit or the value from each missing mask; the sample shows it."""
+    setting = Setting(Ring(4), streams=without(mask))
+    assert 1 in await informed(above_once, (0, 2), setting, PAIR_LANES)
