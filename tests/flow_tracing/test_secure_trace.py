@@ -1,17 +1,22 @@
 """Secure flow traces against the plaintext reference."""
 
+import asyncio
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flow_tracing.parameters import TraceParameters
+import flow_tracing.walk
+from flow_tracing.parameters import TraceParameters, split_questions
 from flow_tracing.reference import plain_trace
 from flow_tracing.secure import secure_trace
+from graph_mpc.errors import NotConserved, ParameterError
 from graph_mpc.policy import EXACT
-from tests.flow_tracing.split import World, pooled_table, random_world, run_secure
-
-DAY = 86_400
+from tests.flow_tracing.cases import CASES
+from tests.flow_tracing.split import World, inputs, pooled_table, random_world, run_secure
+from tests.graph_mpc.local import contexts, roster_of, run_all
 
 
 def parameters(world: World, traces: str, **others) -> TraceParameters:
@@ -93,3 +98,114 @@ def test_traces_of_several_banks_in_one_run():
     outcomes = traced(world, chosen, sources)
     assert outcomes[1].table is None
     assert_equal(world, chosen, sources, outcomes)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_answers_worked_out_by_hand(name):
+    """Each case has its answer, exact to the cent after rounding."""
+    case = CASES[name]
+    world = case.world()
+    chosen = parameters(world, "p0=1", hops=case.hops, direction=case.direction)
+    outcomes = traced(world, chosen, {0: [np.array(case.sources)]})
+    received, returned = pooled_table(world, outcomes)[0]
+    for values, expected in ((received[0], case.received), (returned[0], case.returned)):
+        found = {
+            (int(t), int(v)): round(float(values[t, v]))
+            for t, v in zip(*np.nonzero(values > 0.5), strict=True)
+        }
+        assert found == expected
+
+
+def test_standard_precision_is_close():
+    """One limb keeps amounts within 1e-5 of what was injected on small graphs."""
+    world = random_world(np.random.default_rng(6), slices=2)
+    b = int(world.bank[0])
+    sources = {b: [world.own(b)[:1]]}
+    chosen = parameters(world, f"p{b}=1", hops=3, precision="standard")
+    assert_equal(world, chosen, sources, traced(world, chosen, sources))
+
+
+def shapes_of(world: World, chosen: TraceParameters, sources: dict):
+    """The transcripts of all parties: labels, receivers and sizes."""
+    made = contexts(roster_of(3))
+    own = inputs(world, {b: {"sources": q} for b, q in sources.items()})
+    program = lambda ctx: secure_trace(ctx, chosen, EXACT, own[ctx.me])  # noqa: E731
+    asyncio.run(run_all(made, program))
+    return [ctx.network.transcript for ctx in made]
+
+
+def test_messages_do_not_depend_on_the_question():
+    """One source, three, none that pays, or fewer traces than padded: the same messages."""
+    world = random_world(np.random.default_rng(9), accounts=24, payments=90)
+    chosen = parameters(world, "p0=2", hops=3, depth="2")
+    own = world.own(0)
+    questions = [[own[:1]], [own[:3], own[1:2]], [own[-1:]], []]
+    shapes = [shapes_of(world, chosen, {0: q}) for q in questions]
+    assert all(shape == shapes[0] for shape in shapes)
+
+
+def test_messages_do_not_depend_on_amounts():
+    """Other amounts and balances between the same accounts give the same messages."""
+    world = random_world(np.random.default_rng(9), accounts=24, payments=90)
+    other = replace(
+        world,
+        flows=replace(
+            world.flows, amount=world.flows.amount[::-1] + 5, balance=world.flows.balance[::-1]
+        ),
+    )
+    chosen = parameters(world, "p0=1", hops=3)
+    sources = {0: [world.own(0)[:1]]}
+    assert shapes_of(world, chosen, sources) == shapes_of(other, chosen, sources)
+
+
+def test_lost_money_is_noticed(monkeypatch):
+    """A party that drops what arrives ends the run with an error, not with a result."""
+    world = random_world(np.random.default_rng(2), accounts=24, payments=90, outside=0.0)
+    honest = flow_tracing.walk.collect
+
+    async def dropping(ctx, *arguments):
+        totals = await honest(ctx, *arguments)
+        if ctx.me == 1:
+            lost = totals[1]
+            totals[1] = lost.map(lambda a: np.zeros_like(a), lost.shape)
+        return totals
+
+    monkeypatch.setattr(flow_tracing.walk, "collect", dropping)
+    chosen = parameters(world, "p0=1", hops=3)
+    with pytest.raises(NotConserved):
+        traced(world, chosen, {0: [world.own(0)]})
+
+
+def test_a_bank_outside_the_run_cannot_ask():
+    """A name that is no bank of the run is refused before anything is computed."""
+    world = random_world(np.random.default_rng(2))
+    chosen = parameters(world, "p7=1", hops=2)
+    with pytest.raises(ParameterError, match="p7 asks"):
+        traced(world, chosen, {})
+
+
+@pytest.mark.parametrize(("count", "padded"), [(1, 1), (2, 2), (3, 4), (5, 8), (64, 64)])
+def test_questions_are_padded(count, padded):
+    """The number of traces is told as the next power of two; accounts stay with their bank."""
+    tables = [{"bank": "b", "accounts": ["a1", "a2"]}] * count
+    public, private = split_questions({"trace": tables, "hops": 3})
+    assert public == {"hops": 3, "traces": f"b={padded}"}
+    assert private == {"b": {"traces": [["a1", "a2"]] * count}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ({"account": "A1"}, "names no bank"),
+        ({"bank": "b"}, "names no account"),
+        ({"bank": "b", "account": ""}, "names no account"),
+        ({"trace": "x"}, "not a list of tables"),
+        ({"trace": [{"accounts": ["A1"]}]}, "names no bank"),
+        ({"trace": [{"bank": "b", "accounts": ["A1"]}] * 65}, "more than 64"),
+    ],
+)
+def test_wrong_questions_are_refused_without_their_accounts(raw, reason):
+    """The error says what is wrong and names no account."""
+    with pytest.raises(ParameterError, match=reason) as caught:
+        split_questions(raw)
+    assert "A1" not in str(caught.value)

@@ -149,8 +149,12 @@ async def test_values_with_one_rounded_value_look_alike_to_the_others():
     assert await informed(above_once, (0, 2), Setting(Ring(4)), LANES // 4) == {0}
 
 
-@pytest.mark.parametrize("mask", ["a", "k", "bit", "rho"])
+@pytest.mark.parametrize("mask", ["a", "k"])
 async def test_above_without_a_mask_is_seen(mask):
-    """The helper learns of the bit or the value from each missing mask; the sample shows it."""
+    """The helper learns of the bit or the value from a missing mask; the sample shows it.
+
+    The conversion's masks hide a share that the helper computes from all of its view; they are
+    taken away one by one in test_views_faults.
+    """
     setting = Setting(Ring(4), streams=without(mask))
     assert 1 in await informed(above_once, (0, 2), setting, PAIR_LANES)
