@@ -100,10 +100,9 @@ class ColumnStore:
             raise PreparedColumnsError(
                 f"the columns of all {self.about['runs']} prepared runs are used", _REMEDY
             )
-        before = self.next
         self._advance(run + 1)
-        for skipped in range(before, run):
-            shutil.rmtree(self.folder / _part(skipped), ignore_errors=True)
+        for earlier in range(run):
+            self.discard(earlier)
 
     def discard(self, run: int) -> None:
         """Remove the files of a run that has taken its columns."""

@@ -178,8 +178,13 @@ def complete_window(
     the last one.
     """
     window = analysis.window(analysis.parse(parameters))
-    if window.slice_us is None or dataset.first is None or dataset.last is None:
+    if window.slices is not None:
         return parameters
+    if dataset.first is None or dataset.last is None:
+        raise ParameterError(
+            "the data set does not say when it begins and ends, so slices need a window",
+            "Give since and until, for example -p since=2026-01-01 -p until=2026-02-01",
+        )
     since = window.since
     if since is None:
         since = dataset.first // _DAY * _DAY

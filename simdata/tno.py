@@ -30,6 +30,9 @@ __all__ = ["import_tno"]
 
 _NODES = ("id", "risk_score")
 _PAYMENTS = ("id_source", "bank_source", "id_destination", "bank_destination", "amount")
+_FILLED = r"."
+_NUMBER = r"^(|([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?)$"
+_AMOUNT = r"^[0-9]{1,16}$"
 _TRUTH = "all"
 _DAY = 86_400_000_000
 _START = 1_577_836_800_000_000  # 2020-01-01
@@ -65,9 +68,7 @@ def import_tno(
             f"{src}: the data set has {len(names)} banks of its own, not {banks}",
             "Leave out --banks",
         )
-    accounts = pa.concat_tables(
-        _with(_read(path, _NODES), "bank", bank) for bank, path in sorted(files.nodes.items())
-    )
+    accounts = pa.concat_tables(_nodes(bank, path) for bank, path in sorted(files.nodes.items()))
     payments = pa.concat_tables(
         _payments(bank, period, path) for (bank, period), path in sorted(files.payments.items())
     )
@@ -130,32 +131,61 @@ def _find(src: Path) -> _Files:
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pa.Table:
-    """Return the named columns as text; the error names file and row."""
+    """Return the named columns as text without blanks around it; the error names file and row."""
     as_text = pa_csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()))
     try:
-        table = pa_csv.read_csv(path, convert_options=as_text)
+        # One thread: only then does a parse error name its row.
+        table = pa_csv.read_csv(path, pa_csv.ReadOptions(use_threads=False), None, as_text)
     except (pa.ArrowInvalid, OSError) as error:
         raise UnreadableFileError(
             f"{path}: {error}", "Give a comma-separated file with a header"
         ) from error
-    missing = [column for column in columns if column not in table.column_names]
-    if missing:
-        raise MissingColumnError(
-            f"{path}: the column {missing[0]} is missing", f"Give {', '.join(columns)}"
-        )
-    table = table.select(columns)
     for column in columns:
-        empty = pc.or_(pc.is_null(table[column]), pc.equal(pc.utf8_trim(table[column], " "), ""))
-        place = pc.index(empty, True).as_py()
-        if place >= 0 and column != "risk_score":
-            raise UnreadableFileError(
-                f"{path}: row {place + 2} has no {column}", "Complete the row, or remove it"
+        if table.column_names.count(column) != 1:
+            there = "twice" if column in table.column_names else "missing"
+            raise MissingColumnError(
+                f"{path}: the column {column} is {there}", f"Give {', '.join(columns)}, each once"
             )
-    return table
+    return pa.table({column: pc.utf8_trim_whitespace(table[column]) for column in columns})
+
+
+def _nodes(bank: str, path: Path) -> pa.Table:
+    """Return a bank's accounts, risk as text that is a number from 0 to 1 or empty."""
+    table = _read(path, _NODES)
+    _require(path, table, "id", _FILLED, "an account id")
+    _require(path, table, "risk_score", _NUMBER, "a number from 0 to 1, or empty")
+    risk = pc.if_else(pc.equal(table["risk_score"], ""), "0", table["risk_score"])
+    _refuse(path, pc.less_equal(risk.cast(pa.float64()), 1.0), "has a risk_score above 1")
+    return _with(table, "bank", bank)
 
 
 def _payments(bank: str, period: int, path: Path) -> pa.Table:
-    return _with(_with(_read(path, _PAYMENTS), "file", bank), "period", period)
+    """Return the payments of a bank's file, amounts as text without leading zeros."""
+    table = _read(path, _PAYMENTS)
+    for column in _PAYMENTS[:-1]:
+        _require(path, table, column, _FILLED, "an id")
+    _require(path, table, "amount", _AMOUNT, "a whole number of at most 16 digits")
+    sides = pc.or_(
+        *(pc.equal(table[column], bank) for column in ("bank_source", "bank_destination"))
+    )
+    _refuse(path, sides, f"has no side at bank {bank}, whose file this is")
+    amount = table["amount"].cast(pa.int64()).cast(pa.string())
+    table = table.set_column(table.column_names.index("amount"), "amount", amount)
+    return _with(_with(table, "file", bank), "period", period)
+
+
+def _require(path: Path, table: pa.Table, column: str, pattern: str, what: str) -> None:
+    """Refuse the first row whose value does not have the form."""
+    fits = pc.match_substring_regex(table[column], pattern)
+    _refuse(path, fits, f"has a {column} that is not {what}")
+
+
+def _refuse(path: Path, fits: pa.ChunkedArray, fault: str) -> None:
+    place = pc.index(fits, False).as_py()
+    if place >= 0:
+        raise UnreadableFileError(
+            f"{path}: row {place + 2} {fault}", "Correct the row, or remove it"
+        )
 
 
 def _with(table: pa.Table, name: str, value: str | int) -> pa.Table:
