@@ -4,6 +4,8 @@ Three banks, each a process of its own, compute PageRank seeded by their private
 all their payments together.  Then each bank does the same over its own payments, in plain, and
 compares: which of its accounts rank high only when the banks compute jointly?  The comparison uses
 what the bank knows, its two results; the simulation's hidden labels are only counted at the end.
+Then the money of the accounts that rose is followed (``undercurrent.follow``): joint round trips,
+and one trace.
 """
 
 import json
@@ -23,6 +25,7 @@ from simdata.dataset import Dataset, fresh_folder, read_labels
 from simdata.generate import generate
 from simdata.lab import LabRequest, run_lab
 from undercurrent.alone import OwnView, pagerank_alone
+from undercurrent.follow import follow_the_money
 from undercurrent.progress import run_interruptible, show_progress
 
 __all__ = ["demo"]
@@ -60,7 +63,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the simulated payments.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
-    """Simulate three banks, run them jointly and alone, and show what only the joint run finds.
+    """Simulate three banks, run them jointly and alone, follow what only the joint run finds.
 
     Examples:
 
@@ -82,10 +85,12 @@ def demo(
         for finding in findings:
             console.print(_table(finding))
         _count_labels(console, data, findings)
+        risen = {f.bank: [f.accounts[v] for v in f.risen] for f in findings}
+        followed = follow_the_money(data, dataset, risen, work, console)
         console.print(f"Results and report: {out}/report.html", highlight=False)
         (work / "report.html").write_text(console.export_html(clear=False), "utf-8")
     if as_json:
-        typer.echo(json.dumps(_as_json(record, findings), indent=2))
+        typer.echo(json.dumps(_as_json(record, findings) | followed, indent=2))
 
 
 def _run_jointly(data: Path, joint: Path, console: Console) -> dict[str, Any]:

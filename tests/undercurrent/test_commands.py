@@ -54,7 +54,10 @@ def test_demo_runs_writes_its_report_and_replaces_itself(command: Command, tmp_p
     second = command(*demo, "--seed", "2", "--json")
     assert second.returncode == 0
     found = json.loads(second.stdout)
-    assert set(found) == {"run", "banks"}
+    assert set(found) == {"run", "banks", "round_trips", "trace"}
+    risen = {(b, r["account"]) for b, rows in found["banks"].items() for r in rows}
+    assert {(r["bank"], r["account"]) for r in found["round_trips"]} == risen
+    assert (found["trace"]["bank"], found["trace"]["account"]) in risen
     assert found["run"] == json.loads((out / "joint" / "run.json").read_text())
     assert not (out / "old").exists()
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["demo-out"]
