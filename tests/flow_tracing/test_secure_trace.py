@@ -13,7 +13,7 @@ from flow_tracing.parameters import TraceParameters, split_questions
 from flow_tracing.reference import plain_trace
 from flow_tracing.secure import secure_trace
 from graph_mpc.errors import NotConserved, ParameterError
-from graph_mpc.policy import EXACT
+from graph_mpc.policy import EXACT, parse_policy
 from tests.flow_tracing.cases import CASES
 from tests.flow_tracing.split import World, inputs, pooled_table, random_world, run_secure
 from tests.graph_mpc.local import contexts, roster_of, run_all
@@ -209,3 +209,30 @@ def test_wrong_questions_are_refused_without_their_accounts(raw, reason):
     with pytest.raises(ParameterError, match=reason) as caught:
         split_questions(raw)
     assert "A1" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["bands:0.1,0.5", "threshold:0.1:0.05"])
+def test_policies_of_a_trace(text):
+    """Borders are shares of what the sources paid; the rest of the answer stays hidden."""
+    case = CASES["a payment to oneself"]
+    world = case.world()
+    chosen = parameters(world, "p0=1", hops=case.hops)
+    policy = parse_policy(text)
+    sources = np.array(case.sources)
+
+    async def program(ctx, mine):
+        return await secure_trace(ctx, chosen, policy, mine)
+
+    (outcome, *_) = run_secure(world, 3, program, {0: {"sources": [sources]}})
+    plain = plain_trace(world.flows, sources, case.hops)
+    shares = (plain.received + plain.returned) / plain.injected
+    table = outcome.table
+    found = np.zeros(shares.shape)
+    if policy.name == "bands":
+        found[table["slice"], table["vertex"]] = table["band"]
+        expected = np.digitize(shares, policy.borders).astype(float)
+    else:
+        found[table["slice"], table["vertex"]] = table["amount"] / plain.injected
+        expected = np.where(shares >= 0.1, np.floor(shares / 0.05 + 0.5) * 0.05, 0.0)
+    assert expected.any()
+    assert np.allclose(found, expected)
