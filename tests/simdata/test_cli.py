@@ -117,6 +117,7 @@ def test_the_public_face_of_the_package() -> None:
         "describe",
         "generate",
         "import_amlsim",
+        "import_tno",
         "read_dataset",
         "read_labels",
         "write_dataset",
