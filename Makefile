@@ -16,8 +16,8 @@ test-slow: $(STAMP)  ## the tests marked slow
 check: $(STAMP)  ## lint, format, types, import contracts
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-bench: $(STAMP)  ## measure the engine and print the table
-	$(BIN)/python -m benchmarks.engine
+bench: $(STAMP)  ## measure the engine and the analyses, and print the tables
+	$(BIN)/python -m benchmarks.engine && $(BIN)/python -m benchmarks.analyses
 
 docs: $(STAMP)  ## check that the documents' links and commands exist
 	$(BIN)/python -m pytest tests/test_docs.py

@@ -1,9 +1,10 @@
 """How well round trips tell illicit accounts, and at what price.
 
-``python -m benchmarks.round_trip``.  Both AMLSim samples, accounts over three banks by a hash, one slice, 4 hops; in scope the illicit
-accounts and 3,000 others.  Average precision of the exact joint round trip (plaintext; the secure
-one equals it), beside PageRank, in-degree, and what each bank finds alone; then of the batched
-estimate for several accounts per column and repetitions, with the seconds that its columns take.
+``python -m benchmarks.round_trip``.  Both AMLSim samples, accounts over three banks by a hash, one
+slice, 4 hops; in scope the illicit accounts and 3,000 others.  Average precision of the exact joint
+round trip (plaintext; the secure one equals it), beside PageRank, in-degree, and what each bank
+finds alone; then of the batched estimate for several accounts per column and repetitions, with the
+seconds that its columns take.
 
 The samples are in the folder that ``UNDERCURRENT_TEST_DATA`` names.
 """
@@ -22,7 +23,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from bank_node.ingest import read_bank
-from flow_tracing.reference import PooledFlows, _slices, plain_round_trip
+from flow_tracing.reference import PooledFlows, plain_round_trip, walked_slices
 from pagerank import PooledGraph, plain_pagerank
 from simdata.amlsim import import_amlsim
 from simdata.dataset import bank_folder, read_labels
@@ -128,7 +129,7 @@ def readings(
     sample: Sample, per_column: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], int]:
     """Return one batched reading for each account in scope, and the number of columns."""
-    (_t, walked), *_ = _slices(sample.flows, "forward")
+    (_t, walked), *_ = walked_slices(sample.flows, "forward")
     n = sample.flows.accounts
     out = np.asarray(walked.paid.sum(axis=0)).ravel() + walked.paid_outside
     unit = np.divide(1.0, out, out=np.zeros(n), where=out > 0)

@@ -15,6 +15,7 @@ Source: protocol design, section 5 (``Flow tracing``).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ class Balances:
         known: bool (n,).
     """
 
-    amount: NDArray[np.float64]
+    amount: NDArray[Any]
     known: NDArray[np.bool_]
 
 

@@ -16,7 +16,7 @@ from graph_mpc.linear_map import columns_per_block
 from graph_mpc.padding import padded_size, require_padded
 from graph_mpc.precision import FixedPoint
 
-__all__ = ["FreshFlows", "Topology", "hop_groups", "publish_flow_sizes"]
+__all__ = ["FreshFlows", "Topology", "described", "hop_groups", "publish_flow_sizes"]
 
 
 async def publish_flow_sizes(

@@ -32,6 +32,7 @@ from graph_mpc.shares import Shared
 __all__ = [
     "accuracy",
     "agreed_slices",
+    "flows_of",
     "injected_words",
     "returned_sums",
     "set_up_source_masks",

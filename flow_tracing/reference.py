@@ -21,7 +21,14 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-__all__ = ["PooledFlows", "Trace", "plain_round_trip", "plain_trace"]
+__all__ = [
+    "PooledFlows",
+    "Trace",
+    "WalkedSlice",
+    "plain_round_trip",
+    "plain_trace",
+    "walked_slices",
+]
 
 _TOLERANCE = 1e-9
 _BLOCK = 256
@@ -73,7 +80,7 @@ class Trace:
 
 
 @dataclass(frozen=True)
-class _Slice:
+class WalkedSlice:
     """One slice as it is walked: y = spread z, and what accounts keep and lose to the outside."""
 
     spread: sp.csr_array
@@ -107,7 +114,7 @@ def plain_trace(
     returned = np.zeros_like(received)
     holdings = np.zeros((n, columns))
     left = injected = 0.0
-    for t, walked in _slices(flows, direction):
+    for t, walked in walked_slices(flows, direction):
         r, kept = holdings, np.zeros((n, columns))
         for hop in range(hops):
             kept += walked.kept[:, None] * r
@@ -153,7 +160,7 @@ def _round_trips(flows: PooledFlows, accounts: NDArray[np.int64], hops: int) -> 
     ones = np.zeros((n, width))
     ones[accounts, columns] = 1.0
     holdings, returned, paid = np.zeros((n, width)), np.zeros(width), np.zeros(width)
-    for _t, walked in _slices(flows, "forward"):
+    for _t, walked in walked_slices(flows, "forward"):
         r, kept = holdings, np.zeros((n, width))
         for hop in range(hops):
             kept += walked.kept[:, None] * r
@@ -170,9 +177,9 @@ def _round_trips(flows: PooledFlows, accounts: NDArray[np.int64], hops: int) -> 
     return np.divide(returned, paid, out=np.zeros(width), where=paid > 0)
 
 
-def _slices(
+def walked_slices(
     flows: PooledFlows, direction: Literal["forward", "backward"]
-) -> list[tuple[int, _Slice]]:
+) -> list[tuple[int, WalkedSlice]]:
     """Return the slices in the order in which they are walked, with their numbers."""
     caps = _caps(flows, direction)
     order = range(flows.slices) if direction == "forward" else range(flows.slices)[::-1]
@@ -204,7 +211,7 @@ def _one_slice(
     direction: Literal["forward", "backward"],
     t: int,
     cap: NDArray[np.float64],
-) -> _Slice:
+) -> WalkedSlice:
     n = flows.accounts
     there = flows.slice == t
     source, target = flows.source[there], flows.target[there]
@@ -218,7 +225,7 @@ def _one_slice(
     np.add.at(paid_outside, source[outside], amount[outside])
     share = np.divide(1.0, cap, out=np.zeros(n), where=cap > 0)
     out = np.asarray(paid.sum(axis=0)).ravel() + paid_outside
-    return _Slice(
+    return WalkedSlice(
         spread=sp.csr_array(paid @ sp.diags_array(share)),
         kept=np.maximum(1.0 - out * share, 0.0),
         lost=paid_outside * share,

@@ -39,7 +39,7 @@ from graph_mpc.reconcile import Reconciliation
 from graph_mpc.release import Released, ResultForm, release
 from graph_mpc.shares import Shared
 
-__all__ = ["secure_trace", "trace_over"]
+__all__ = ["asked_columns", "secure_trace", "trace_over"]
 
 
 async def secure_trace(

@@ -32,7 +32,7 @@ from graph_mpc.reconcile import Reconciliation
 from graph_mpc.ring import Words
 from graph_mpc.streams import SeededStreams
 
-__all__ = ["prepare_trace", "prepared_trace"]
+__all__ = ["StoredFlows", "prepare_trace", "prepared_trace", "topology_digest"]
 
 
 async def prepare_trace(

@@ -41,7 +41,7 @@ from graph_mpc.labels import Label
 from graph_mpc.ring import Words
 from graph_mpc.shares import Shared
 
-__all__ = ["Arrivals", "Plan", "PreparedFlows", "walk"]
+__all__ = ["Arrivals", "Masked", "Plan", "PreparedFlows", "added_up", "input_shares", "walk"]
 
 Masked = dict[int, Words | None]
 """For each owner h1's share of an input, at both helpers."""

@@ -178,7 +178,7 @@ def complete_window(
     the last one.
     """
     window = analysis.window(analysis.parse(parameters))
-    if window.slices is not None:
+    if window.slices is not None or window.slice_us is None:
         return parameters
     if dataset.first is None or dataset.last is None:
         raise ParameterError(

@@ -18,20 +18,29 @@ from typing import Any
 import pytest
 
 from graph_mpc import (
+    binary,
     imports,
     linear_map,
     permutation,
     placement,
     product,
     reconcile,
+    release,
     scaling,
     steps,
     sums,
+    threshold,
     truncation,
 )
 from graph_mpc.errors import LabelReused, MaskRuleViolation
 from graph_mpc.ring import Ring
-from tests.graph_mpc import test_simulator, test_views, test_views_faults, test_views_steps
+from tests.graph_mpc import (
+    test_simulator,
+    test_views,
+    test_views_faults,
+    test_views_release,
+    test_views_steps,
+)
 from tests.graph_mpc.simulated_runs import real_run
 from tests.graph_mpc.telling import least_p_value
 from tests.graph_mpc.views import Setting, tellers
@@ -79,6 +88,30 @@ async def seen_in_a_product() -> bool:
     secrets = list(itertools.product(range(2), repeat=2))
     setting = Setting(Ring(1))
     return bool(await tellers(test_views.multiply_once, secrets, test_views.nothing, setting))
+
+
+async def seen_in_an_and() -> bool:
+    """``test_views.test_and_views``."""
+    secrets = test_views_faults.TRIPLES
+    return bool(await tellers(test_views.and_once, secrets, test_views.nothing, Setting(Ring(1))))
+
+
+async def seen_in_a_bit_to_ring() -> bool:
+    """``test_views.test_bit_to_ring_views``."""
+    return bool(await tellers(test_views.bit_once, range(2), test_views.nothing, Setting(Ring(2))))
+
+
+async def seen_in_a_threshold_test() -> bool:
+    """``test_views_release.test_threshold_views``."""
+    views = test_views_release
+    return bool(await tellers(views.test_once, views.WORDS, views.nothing, Setting(Ring(2))))
+
+
+async def seen_in_a_release_of_bands() -> bool:
+    """``test_views_release.test_band_views``."""
+    views = test_views_release
+    own = views.owner_knows_output
+    return bool(await tellers(views.band_once, views.WORDS, own, Setting(Ring(2))))
 
 
 async def seen_in_an_opened_sum() -> bool:
@@ -183,6 +216,31 @@ MUTANTS = {
     ),
     "opened sum: no zero sharing": Mutant(
         sums, "open_sum", "own = part + zero", "own = part + 0 * zero", seen_in_an_opened_sum,
+    ),
+    "AND: words opened without masks": Mutant(
+        binary, "and_all", "own = np.stack(held) ^ mask.values", "own = np.stack(held)",
+        seen_in_an_and,
+    ),
+    "AND: dealer's products not masked": Mutant(
+        binary, "_deal_and", "(both[0] & both[1:]) ^ share.values", "(both[0] & both[1:])",
+        seen_in_an_and,
+    ),
+    "bit to ring: bit opened without mask": Mutant(
+        binary, "bit_to_ring", "own = bit.local ^ mask.values", "own = bit.local.copy()",
+        seen_in_a_bit_to_ring,
+    ),
+    "threshold: share opened without r": Mutant(
+        threshold, "_open", "own = x.local + mask.values", "own = x.local.copy()",
+        seen_in_a_threshold_test,
+    ),
+    "threshold: bits of r not masked": Mutant(
+        binary, "share_bits", "_circuit_order(r, width) ^ share.values",
+        "_circuit_order(r, width)", seen_in_a_threshold_test,
+    ),
+    "bands: the value released with the bits": Mutant(
+        release, "_release_bands", "opened = await",
+        "await _to_owner(ctx, (*label, \"x\"), x)\n    opened = await",
+        seen_in_a_release_of_bands,
     ),
     "imports: mask missing": Mutant(
         imports, "send_rows", "rows.local - mask.values, mask", "rows.local, mask",

@@ -74,6 +74,15 @@ def test_threshold_releases_rounded_values_and_nothing_below():
     assert result.released_bits() <= 8 * parse_policy("threshold:0.8:0.05").bits_per_value
 
 
+def test_threshold_at_the_border_and_at_half_steps():
+    """A value at the threshold is released; a half step goes up, one unit less goes down."""
+    unit = 2.0**-BITS
+    values = [0.5 - unit, 0.5, 0.625 - unit, 0.625, 0.875 - unit, 0.875, 1.0]
+    (result, *_) = released("threshold:0.5:0.25", [values])
+    assert result.values.tolist() == [0, 0.5, 0.5, 0.75, 0.75, 1.0, 1.0]
+    assert result.above.tolist() == [False, *[True] * 6]
+
+
 def test_units_of_results():
     """Borders and steps are in units of the results, whatever unit the shares have."""
     values = np.array([0.001, 0.01 + 1e-9, 0.02, 0.5])
@@ -92,6 +101,33 @@ def test_messages_have_one_shape(policy):
         released(policy, [values, values[::-1], values], made=made)
         shapes.append([ctx.network.transcript for ctx in made])
     assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize(
+    ("policy", "most"),
+    [
+        ("exact", 8),
+        ("bands:0.5", 24 + 77 + 1 / 8),
+        ("bands:0.2,0.5,0.8", 24 + 3 * (77 + 1 / 8)),
+        ("threshold:0.8:0.05", 286),
+    ],
+)
+def test_bytes_of_a_release(policy, most):
+    """Bytes for each value, of all parties together: the test, and one bit or word to the owner."""
+    made, n = contexts(roster_of(3, 1)), 800
+    released(policy, [np.linspace(0, 1, n)], made=made)
+    assert sum(sum(ctx.network.count()[0].values()) for ctx in made) == most * n
+    assert most <= 500 * max(len(parse_policy(policy).borders), 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(VALUES, st.sampled_from(POLICIES))
+def test_no_more_is_released_than_was_charged(values, text):
+    """What was in fact given away is at most the bound for as many values."""
+    policy = parse_policy(text)
+    (result, *_) = released(text, [values])
+    assert 0 < result.released_bits() <= len(values) * policy.bits_per_value
+    assert len(set(result.values.tolist())) <= 2**policy.bits_per_value
 
 
 def test_nobody_else_gets_a_release():
