@@ -24,7 +24,7 @@ from bank_node.job import CredentialPaths, DataSource, Deadlines, Job, Manifest,
 from bank_node.launcher import OnEvent, OnStart, WorkerExit, Wrap, run_workers
 from graph_mpc.errors import TooFewParties
 from graph_mpc.policy import parse_policy
-from graph_mpc.program import Analysis
+from graph_mpc.program import Analysis, PreparableAnalysis
 from graph_mpc.session import ThrowawayAuthority
 from simdata.dataset import Dataset, bank_folder, describe_time, fresh_folder, read_dataset
 
@@ -116,6 +116,7 @@ async def run_lab(
     """
     dataset = read_dataset(request.data)
     analysis = find_analysis(request.analysis)
+    _check_preparable(request, analysis)
     public, private = analysis.private_inputs(_canonical_banks(request.parameters))
     _check_private(dataset, private)
     public = complete_window(analysis, dataset, public)
@@ -142,6 +143,15 @@ async def run_lab(
         record = _record(manifest, exits)
         (staging / _record_name(request)).write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     return record
+
+
+def _check_preparable(request: LabRequest, analysis: Analysis) -> None:
+    asked = request.prepare_runs or request.prepared is not None
+    if asked and not isinstance(analysis, PreparableAnalysis):
+        raise ParameterError(
+            f"the columns of {analysis.name} cannot be prepared ahead",
+            "Run it without; traces can be prepared",
+        )
 
 
 def _canonical_banks(parameters: Mapping[str, Any]) -> dict[str, Any]:

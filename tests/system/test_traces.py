@@ -252,3 +252,13 @@ def test_round_trips_end_to_end(data: Path, tmp_path: Path, scratch: Path) -> No
     assert set(shares) == {*ASKED, "a3", "b1", "c1"}
     assert abs(shares[ASKED[0]] - 0.9 * 1.00 / 91.00) < 1e-6
     assert shares["a3"] == 0.0
+
+
+def test_only_traces_can_be_prepared(data: Path, tmp_path: Path) -> None:
+    """Asked for another analysis, the command says so before any worker starts."""
+    command = [UNDERCURRENT, "lab", "prepare", str(data), "--analysis", "pagerank"]
+    command += ["--out", str(tmp_path / "ready")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "columns of pagerank cannot be prepared" in done.stderr
+    assert not (tmp_path / "ready").exists()
