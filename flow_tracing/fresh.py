@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from flow_tracing.flows import SliceFlows, own_flows
 from flow_tracing.walk import Masked
 from graph_mpc.context import Context
@@ -13,8 +11,8 @@ from graph_mpc.flow import Columns, FlowBlock, FlowSizes, FlowSystem, KeptBlock,
 from graph_mpc.flow_preparation import FlowMaps, prepare_hops, prepare_kept, set_up_flow
 from graph_mpc.labels import Label
 from graph_mpc.linear_map import columns_per_block
-from graph_mpc.padding import padded_size, require_padded
 from graph_mpc.precision import FixedPoint
+from graph_mpc.sizes import OwnSizes, publish_sizes
 
 __all__ = ["FreshFlows", "Topology", "described", "hop_groups", "publish_flow_sizes"]
 
@@ -23,38 +21,17 @@ async def publish_flow_sizes(
     ctx: Context, vertices: int | None, flows: Sequence[SliceFlows]
 ) -> FlowSizes:
     """Tell all parties the padded sizes, each the most over the slices."""
-    owners = ctx.roster.owners
-    sizes = np.zeros(2 + len(owners), np.int64)
+    own: OwnSizes | None = None
     if vertices is not None:
-        sizes[0] = padded_size(vertices)
-        sizes[1] = padded_size(max(len(f.source) for f in flows))
-        for other in flows[0].outward:
-            sizes[2 + other] = padded_size(max(len(f.outward[other]) for f in flows))
-    published = await ctx.network.gather_published(("sizes",), sizes)
-    for position, owner in enumerate(owners):
-        others = np.delete(published[owner], 2 + position)
-        require_padded(ctx.roster.ids[owner], others.tolist())
-    return FlowSizes(
-        {b: int(published[b][0]) for b in owners},
-        {b: int(published[b][1]) for b in owners},
-        {
-            (b, c): int(published[b][2 + position])
-            for b in owners
-            for position, c in enumerate(owners)
-            if b != c
-        },
-    )
+        lists = {other: max(len(f.outward[other]) for f in flows) for other in flows[0].outward}
+        own = OwnSizes(vertices, max(len(f.source) for f in flows), lists)
+    public = await publish_sizes(ctx, own)
+    return FlowSizes(public.vertices, public.entries, public.boundary)
 
 
 def described(ctx: Context, sizes: FlowSizes, slices: int) -> dict[str, Any]:
     """Return the public sizes for the record of the run."""
-    names = ctx.roster.ids
-    return {
-        "accounts": {names[b]: n for b, n in sizes.vertices.items()},
-        "edges": {names[b]: n for b, n in sizes.entries.items()},
-        "boundary": {f"{names[b]}>{names[c]}": rows for (b, c), rows in sizes.boundary.items()},
-        "slices": slices,
-    }
+    return sizes.described(ctx) | {"slices": slices}
 
 
 @dataclass(frozen=True)

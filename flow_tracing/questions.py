@@ -19,7 +19,6 @@ from flow_tracing.fresh import Topology, publish_flow_sizes
 from flow_tracing.walk import Arrivals, Plan
 from graph_mpc.absorption import PrivateMasks, absorbed_sums, set_up_masks
 from graph_mpc.context import Context
-from graph_mpc.errors import ParameterError
 from graph_mpc.flow import Columns
 from graph_mpc.graph import LocalGraph
 from graph_mpc.labels import Label
@@ -28,6 +27,7 @@ from graph_mpc.program import OwnerInput
 from graph_mpc.reconcile import Reconciliation, reconcile
 from graph_mpc.ring import Words
 from graph_mpc.shares import Shared
+from graph_mpc.window import Window
 
 __all__ = [
     "accuracy",
@@ -44,20 +44,14 @@ __all__ = [
 
 def agreed_slices(parameters: Any, own: OwnerInput | None) -> int:
     """Return the number of slices, which all parties must know from the parameters."""
-    slices: int | None = parameters.window().slices
-    if slices is None or (own is not None and own.graph.slices != slices):
-        raise ParameterError(
-            f"slice={parameters.slice} without since and until leaves the number of slices open",
-            "give since and until",
-        )
-    return slices
+    window: Window = parameters.window()
+    return window.agreed_slices(None if own is None else own.graph.slices)
 
 
 async def set_up_topology(
     ctx: Context, parameters: Any, own: OwnerInput | None, bound: float
 ) -> tuple[Reconciliation | None, Topology]:
     """Reconcile, and agree on the padded sizes of all slices; ``bound`` of a column's values."""
-    slices = agreed_slices(parameters, own)
     graph = own.graph if own is not None else None
     known = await reconcile(ctx, ("reconcile",), graph)
     flows: list[SliceFlows] = []
@@ -66,8 +60,6 @@ async def set_up_topology(
         flows = flows_of(own, graph, known.matched, parameters)
     sizes = await publish_flow_sizes(ctx, None if graph is None else graph.vertices, flows)
     form = trace_form(parse_precision(parameters.precision), bound)
-    if slices < 1:
-        raise ParameterError("the window has no slice", "give a later until")
     return known, Topology(sizes, form, flows)
 
 

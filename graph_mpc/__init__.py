@@ -9,8 +9,9 @@ bottom up:
 - ``policy``, ``release``: what an owner may learn of a result, and how it does;
 - ``layout``, ``linear_map``, ``imports``, ``steps``, ``push``, ``pull``, ``placement``: private
   maps;
-- ``window``, ``reconcile``, ``boundary``, ``padding``, ``precision``, ``scalars``: the set-up of a
-  run;
+- ``flow``, ``flow_preparation``, ``flow_store``, ``absorption``: flows over time;
+- ``window``, ``reconcile``, ``boundary``, ``padding``, ``sizes``, ``precision``, ``rounding``,
+  ``scalars``, ``parameters``: the set-up of a run;
 - ``session``: the hardened MPyC session that carries the messages.
 """
 

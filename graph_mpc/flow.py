@@ -36,6 +36,7 @@ from graph_mpc.precision import FixedPoint
 from graph_mpc.push import export_rows
 from graph_mpc.ring import Words
 from graph_mpc.shares import Shared
+from graph_mpc.sizes import PublicSizes
 from graph_mpc.streams import Mask
 from graph_mpc.truncation import Dealt, truncate
 
@@ -95,18 +96,11 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class FlowSizes:
+class FlowSizes(PublicSizes):
     """What everybody knows of all slices: padded sizes, each the most over the slices.
 
-    Attributes:
-        vertices: rows of each owner.
-        entries: non-zeros of each owner's matrix.
-        boundary: rows for each (owner, receiver).
+    Boundary lists are those of an owner's rows for a receiver, (owner, receiver).
     """
-
-    vertices: dict[int, int]
-    entries: dict[int, int]
-    boundary: dict[tuple[int, int], int]
 
     def shape(self, owner: int, limbs: int) -> MapShape:
         """Return the public shape of an owner's matrix: vertices, exports, outside."""

@@ -41,6 +41,19 @@ class Window:
             return None
         return -((self.since - self.until) // self.slice_us)
 
+    def agreed_slices(self, of_graph: int | None) -> int:
+        """Return the number of slices, which all parties must know from the parameters.
+
+        Args:
+            of_graph: slices of an owner's graph; None at a party without one.
+        """
+        slices = self.slices
+        if slices is None or of_graph not in (None, slices):
+            raise ParameterError(
+                "slices without since and until leave their number open", "give since and until"
+            )
+        return slices
+
 
 WHOLE = Window()
 """All edges in one slice."""

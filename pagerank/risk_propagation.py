@@ -25,11 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph_mpc.context import Context
-from graph_mpc.errors import ParameterError
 from graph_mpc.graph import LocalGraph
 from graph_mpc.layout import Entries
 from graph_mpc.linear_map import columns_per_block
-from graph_mpc.padding import padded_size, require_padded
 from graph_mpc.policy import Policy
 from graph_mpc.precision import FixedPoint, parse_precision
 from graph_mpc.program import Outcome, OwnerInput
@@ -38,6 +36,7 @@ from graph_mpc.reconcile import reconcile
 from graph_mpc.release import ResultForm, release_all
 from graph_mpc.ring import Words, encode
 from graph_mpc.shares import Shared
+from graph_mpc.sizes import OwnSizes, PublicSizes, publish_sizes
 from graph_mpc.truncation import Dealt, deal, truncate
 from pagerank.receipts import ReceiptMatrix, pad_receipts, receipt_matrix
 from pagerank.risk_parameters import RiskParameters
@@ -56,16 +55,17 @@ class _Plan:
     """What is public about all slices, and one owner's own matrices.
 
     Attributes:
-        vertices: padded number of accounts of each owner.
-        entries: padded number of non-zeros of each owner, the most over the slices.
-        boundary: padded number of rows for each (owner, reader), the most over the slices.
+        sizes: padded sizes; boundary lists are those that an owner reads from another.
         matrices: this owner's matrix of each slice; empty at a party without data.
     """
 
-    vertices: dict[int, int]
-    entries: dict[int, int]
-    boundary: dict[tuple[int, int], int]
+    sizes: PublicSizes
     matrices: list[ReceiptMatrix]
+
+    @property
+    def exports(self) -> dict[tuple[int, int], int]:
+        """Rows for each (owner, reader)."""
+        return {(c, b): rows for (b, c), rows in self.sizes.boundary.items()}
 
 
 async def secure_risk_propagation(
@@ -73,7 +73,7 @@ async def secure_risk_propagation(
 ) -> Outcome:
     """Run this party's side; ``own`` is None at a compute party."""
     graph = own.graph if own is not None else None
-    slices = _agreed_slices(parameters, graph)
+    slices = parameters.window().agreed_slices(None if graph is None else graph.slices)
     form = FixedPoint(_VALUE_BITS, _WEIGHT_BITS, parse_precision(parameters.precision), 1.0)
     with ctx.phase("setup"):
         known = await reconcile(ctx, ("reconcile",), graph)
@@ -81,7 +81,7 @@ async def secure_risk_propagation(
         if graph is not None and known is not None:
             known.require_matched(graph.owner, parameters.max_unmatched)
             matrices = [receipt_matrix(graph, known.matched, t) for t in range(slices)]
-        plan = await _publish_sizes(ctx, graph, matrices)
+        plan = _Plan(await publish_sizes(ctx, _own_sizes(graph, matrices)), matrices)
     s = _start(ctx, plan, form, own)
     for t in range(slices):
         with ctx.phase("setup"):
@@ -94,49 +94,18 @@ async def secure_risk_propagation(
         result=released.rows(graph.vertices) if released and graph is not None else None,
         iterations=slices * parameters.iterations,
         accuracy=_accuracy(form, plan, slices * parameters.iterations),
-        padded_sizes=_sizes(ctx, plan, slices),
+        padded_sizes=plan.sizes.described(ctx) | {"slices": slices},
         reconciliation={} if known is None else known.counts(),
         unmatched=None if known is None else ~known.matched,
     )
 
 
-def _agreed_slices(parameters: RiskParameters, graph: LocalGraph | None) -> int:
-    """Return the number of slices, which all parties must know from the parameters."""
-    slices = parameters.window().slices
-    if slices is None or (graph is not None and graph.slices != slices):
-        raise ParameterError(
-            f"slice={parameters.slice} without since and until leaves the number of slices open",
-            "give since and until",
-        )
-    return slices
-
-
-async def _publish_sizes(
-    ctx: Context, graph: LocalGraph | None, matrices: list[ReceiptMatrix]
-) -> _Plan:
-    """Tell all parties the padded sizes, each the most over the slices."""
-    owners = ctx.roster.owners
-    sizes = np.zeros(2 + len(owners), np.int64)
-    if graph is not None:
-        sizes[0] = padded_size(graph.vertices)
-        sizes[1] = padded_size(max(len(m.source) for m in matrices))
-        for other in matrices[0].read:
-            sizes[2 + other] = padded_size(max(len(m.read[other]) for m in matrices))
-    published = await ctx.network.gather_published(("sizes",), sizes)
-    for position, owner in enumerate(owners):
-        others = np.delete(published[owner], 2 + position)
-        require_padded(ctx.roster.ids[owner], others.tolist())
-    return _Plan(
-        {b: int(published[b][0]) for b in owners},
-        {b: int(published[b][1]) for b in owners},
-        {
-            (c, b): int(published[b][2 + position])
-            for b in owners
-            for position, c in enumerate(owners)
-            if b != c
-        },
-        matrices,
-    )
+def _own_sizes(graph: LocalGraph | None, matrices: list[ReceiptMatrix]) -> OwnSizes | None:
+    """Return the largest sizes over the slices."""
+    if graph is None:
+        return None
+    lists = {other: max(len(m.read[other]) for m in matrices) for other in matrices[0].read}
+    return OwnSizes(graph.vertices, max(len(m.source) for m in matrices), lists)
 
 
 def _start(
@@ -144,7 +113,7 @@ def _start(
 ) -> dict[int, Shared]:
     """Return the banks' own risk scores, (padded vertices,) each, in {owner, h1}."""
     s = {}
-    for b, rows in plan.vertices.items():
+    for b, rows in plan.sizes.vertices.items():
         values: Words | None = None
         if own is not None and b == ctx.me:
             values = np.zeros(rows, np.uint64)
@@ -154,21 +123,22 @@ def _start(
 
 
 async def _set_up_slice(ctx: Context, plan: _Plan, form: FixedPoint, t: int) -> PullSystem:
-    shapes = pull_shapes(ctx, plan.vertices, plan.boundary, plan.entries, form.limbs)
+    sizes, exports = plan.sizes, plan.exports
+    shapes = pull_shapes(ctx, sizes.vertices, exports, sizes.entries, form.limbs)
     entries: Entries | None = None
     chosen: dict[int, NDArray[np.int64]] = {}
     if plan.matrices:
         matrix, owners = plan.matrices[t], ctx.roster.owners
-        first_row, start = {}, plan.vertices[ctx.me]
+        first_row, start = {}, sizes.vertices[ctx.me]
         for other in matrix.read:
             first_row[other] = start
-            start += plan.boundary[owners[other], ctx.me]
+            start += exports[owners[other], ctx.me]
         entries = pad_receipts(matrix, shapes[ctx.me], form, first_row)
         for other, exported in matrix.exported.items():
-            rows = np.full(plan.boundary[ctx.me, owners[other]], -1, np.int64)
+            rows = np.full(exports[ctx.me, owners[other]], -1, np.int64)
             rows[: len(exported)] = exported.vertices
             chosen[owners[other]] = rows
-    return await set_up_pull(ctx, ("slice", t), shapes, plan.boundary, form, entries, chosen)
+    return await set_up_pull(ctx, ("slice", t), shapes, exports, form, entries, chosen)
 
 
 async def _propagate(
@@ -244,7 +214,7 @@ def _accuracy(form: FixedPoint, plan: _Plan, steps: int) -> dict[str, Any]:
     unit of delta, and the rounding of the weights: with two limbs the largest weight of a row errs
     by 2^-(2 f_w) for each of its entries, with one limb by 2^-f_w.
     """
-    most = max(plan.entries.values(), default=0)
+    most = max(plan.sizes.entries.values(), default=0)
     weights = most * 2.0 ** -(form.limbs * form.weight_bits)
     step = (form.limbs + 1) * 2.0**-form.value_bits + 2.0 ** -(_DELTA_BITS + 1) + weights
     return {
@@ -253,14 +223,4 @@ def _accuracy(form: FixedPoint, plan: _Plan, steps: int) -> dict[str, Any]:
         "value_bits": form.value_bits,
         "weight_bits": form.weight_bits,
         "limbs": form.limbs,
-    }
-
-
-def _sizes(ctx: Context, plan: _Plan, slices: int) -> dict[str, Any]:
-    names = ctx.roster.ids
-    return {
-        "accounts": {names[b]: n for b, n in plan.vertices.items()},
-        "edges": {names[b]: n for b, n in plan.entries.items()},
-        "boundary": {f"{names[c]}>{names[b]}": rows for (c, b), rows in plan.boundary.items()},
-        "slices": slices,
     }

@@ -25,9 +25,7 @@ import numpy as np
 
 from graph_mpc.context import Context
 from graph_mpc.errors import ParameterError
-from graph_mpc.graph import LocalGraph
 from graph_mpc.linear_map import columns_per_block
-from graph_mpc.padding import padded_size, require_padded
 from graph_mpc.placement import fold_imports
 from graph_mpc.policy import Policy
 from graph_mpc.precision import FixedPoint, choose_fixed_point, parse_precision
@@ -39,6 +37,7 @@ from graph_mpc.release import Released, ResultForm, release_all
 from graph_mpc.ring import Words, decode, encode
 from graph_mpc.scalars import JointScalars, ReciprocalScale
 from graph_mpc.shares import Shared
+from graph_mpc.sizes import OwnSizes, publish_sizes
 from graph_mpc.sums import held_sum
 from graph_mpc.truncation import truncate
 from pagerank.entries import PaymentMatrix, pad_entries, payment_matrix
@@ -97,7 +96,12 @@ async def _set_up(
     if graph is not None and known is not None:
         known.require_matched(graph.owner, parameters.max_unmatched)
         matrix = payment_matrix(graph, known.matched, parameters.weight, parameters.alpha)
-    vertices, entries, boundary = await _publish_sizes(ctx, graph, matrix)
+    own_sizes: OwnSizes | None = None
+    if graph is not None and matrix is not None:
+        lists = {other: len(boundary) for other, boundary in matrix.outward.items()}
+        own_sizes = OwnSizes(graph.vertices, len(matrix.source), lists)
+    public = await publish_sizes(ctx, own_sizes)
+    vertices, entries, boundary = public.vertices, public.entries, public.boundary
     # With weight=none a payer's payments all have one weight, which can stand at the payer.
     scaled = parameters.weight == "none"
     shapes = push_shapes(ctx, vertices, boundary, entries, form.limbs, input_scaled=scaled)
@@ -112,40 +116,7 @@ async def _set_up(
         rows = {p: boundary[ctx.roster.owners[p], ctx.me] for p in others}
         padded = pad_entries(matrix, shapes[ctx.me], form, starts, rows)
     system = await set_up_push(ctx, ("system",), shapes, boundary, form, padded)
-    names = ctx.roster.ids
-    sizes = {
-        "accounts": {names[b]: vertices[b] for b in vertices},
-        "edges": {names[b]: entries[b] for b in entries},
-        "boundary": {f"{names[b]}>{names[c]}": rows for (b, c), rows in boundary.items()},
-    }
-    return _SetUp(system, accounts, sizes, known)
-
-
-async def _publish_sizes(
-    ctx: Context, graph: LocalGraph | None, matrix: PaymentMatrix | None
-) -> tuple[dict[int, int], dict[int, int], dict[tuple[int, int], int]]:
-    """Tell all parties the padded sizes: vertices, non-zeros, boundary rows per receiver."""
-    owners = ctx.roster.owners
-    sizes = np.zeros(2 + len(owners), np.int64)
-    if graph is not None and matrix is not None:
-        sizes[0] = padded_size(graph.vertices)
-        sizes[1] = padded_size(len(matrix.source))
-        for other, boundary in matrix.outward.items():
-            sizes[2 + other] = padded_size(len(boundary))
-    published = await ctx.network.gather_published(("sizes",), sizes)
-    for position, owner in enumerate(owners):
-        others = np.delete(published[owner], 2 + position)
-        require_padded(ctx.roster.ids[owner], others.tolist())
-    return (
-        {b: int(published[b][0]) for b in owners},
-        {b: int(published[b][1]) for b in owners},
-        {
-            (b, c): int(published[b][2 + position])
-            for b in owners
-            for position, c in enumerate(owners)
-            if b != c
-        },
-    )
+    return _SetUp(system, accounts, public.described(ctx), known)
 
 
 def _teleport(
