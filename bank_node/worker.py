@@ -30,26 +30,20 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from bank_node.analyses import find_analysis
-from bank_node.columns import ColumnStore
-from bank_node.errors import (
-    CurrencyError,
-    ParameterError,
-    PreparedColumnsError,
-    UndercurrentError,
-)
+from bank_node.errors import CurrencyError, ParameterError, UndercurrentError
 from bank_node.ingest import IngestCounts, canonical_account, minor_units, read_bank
-from bank_node.job import Job, Manifest
+from bank_node.job import Job
 from bank_node.partition import Partition, build_partition, consortium_edges
 from bank_node.results import write_result, write_trace, write_unmatched
+from bank_node.running import run_analysis
 from bank_node.versions import versions
 from graph_mpc.context import Context
 from graph_mpc.errors import EngineError
 from graph_mpc.network import Network
 from graph_mpc.padding import padded_size
-from graph_mpc.policy import Policy, parse_policy
-from graph_mpc.program import Analysis, Outcome, OwnerInput, PreparableAnalysis
+from graph_mpc.policy import parse_policy
+from graph_mpc.program import Outcome, OwnerInput
 from graph_mpc.roster import Roster
-from graph_mpc.scalars import MpycScalars
 from graph_mpc.session import (
     Aborted,
     Member,
@@ -162,7 +156,7 @@ async def _run(job: Job, emit: Emit) -> dict[str, Any]:
         seconds["connect"] = time.perf_counter() - connecting
         ctx = _context(session, roster, me, manifest.run_id, emit)
         await _or_abort(session, _agree_on_currency(ctx, loaded))
-        running = _start_analysis(job, analysis, session, ctx, parameters, policy, own)
+        running = run_analysis(job, analysis, session, ctx, parameters, policy, own)
         outcome = await _or_abort(session, running)
         nbytes, messages = ctx.network.count()
         sent = sum(peer.bytes_sent for peer in session.statistics.values())
@@ -176,64 +170,6 @@ async def _run(job: Job, emit: Emit) -> dict[str, Any]:
         "disclosed_bits": disclosed,
         "parameters": analysis.public(parameters),
     }
-
-
-async def _start_analysis(
-    job: Job,
-    analysis: Analysis,
-    session: Session,
-    ctx: Context,
-    parameters: Any,
-    policy: Policy,
-    own: OwnerInput | None,
-) -> Outcome:
-    """Run the analysis: afresh, or with prepared columns, or only prepare them."""
-    manifest = job.manifest
-    if not manifest.prepare_runs and not manifest.use_prepared:
-        return await analysis.run(ctx, MpycScalars(session.runtime), parameters, policy, own)
-    if not isinstance(analysis, PreparableAnalysis) or job.columns is None:
-        raise ParameterError(
-            f"the columns of {analysis.name} cannot be prepared ahead", "Run it without"
-        )
-    purpose = _purpose(manifest, analysis.public(parameters))
-    if manifest.use_prepared:
-        store = ColumnStore.open(job.columns)
-        _check_purpose(store, purpose)
-        return await analysis.run_prepared(ctx, parameters, policy, own, store)
-    peers = [p for p in range(ctx.roster.parties) if p != ctx.me]
-    about = {
-        "preparation": manifest.run_id,
-        "runs": manifest.prepare_runs,
-        "seeds": {str(p): session.seed(p) for p in peers},
-    }
-    store = ColumnStore.create(job.columns, about | {"purpose": purpose})
-    outcome = await analysis.prepare(ctx, parameters, own, store)
-    store.complete()
-    return outcome
-
-
-def _purpose(manifest: Manifest, public: dict[str, Any]) -> dict[str, Any]:
-    """Return what prepared columns are bound to, besides the topology."""
-    return {
-        "consortium": manifest.consortium,
-        "analysis": f"{manifest.analysis} {manifest.version}",
-        "members": [f"{m.id} ({m.role})" for m in manifest.members],
-        "parameters": public,
-    }
-
-
-def _check_purpose(store: ColumnStore, purpose: dict[str, Any]) -> None:
-    """Refuse columns that were prepared for something else, and say what differs."""
-    prepared = dict(store.about["purpose"])
-    then, now = dict(prepared.pop("parameters")), dict(purpose["parameters"])
-    pairs = [(name, prepared[name], purpose[name]) for name in prepared]
-    pairs += [(name, then.get(name), now.get(name)) for name in sorted(then | now)]
-    for name, before, wanted in pairs:
-        if before != wanted:
-            raise PreparedColumnsError(
-                f"the columns were prepared for {name} {before}, the run has {wanted}",
-                "Prepare columns for this run, or give the parameters they were prepared for",
-            )
 
 
 def _own_input(partition: Partition, private: dict[str, Any]) -> OwnerInput:
