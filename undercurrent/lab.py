@@ -13,6 +13,7 @@ from bank_node.errors import ParameterError
 from bank_node.ingest import canonical_bank
 from bank_node.job import Deadlines
 from simdata.lab import LabRequest, run_lab
+from undercurrent.identifiability import identifiability
 from undercurrent.progress import run_interruptible, show_progress
 
 __all__ = ["app", "parse_pairs"]
@@ -56,33 +57,33 @@ def run(
 
       undercurrent lab run DATA --analysis pagerank --out OUT
 
-      undercurrent lab run DATA --analysis risk-propagation -p slice=1d --policy bands:0.2,0.5,0.8
-      --out OUT
+      undercurrent lab run DATA --analysis risk-propagation -p slice=1d --out OUT
 
-      undercurrent lab run DATA --analysis trace -p bank=bank1 -p account=A17 -p hops=3 --out OUT
+      undercurrent lab run DATA --analysis trace -p bank=B -p account=A1 --out OUT
 
       undercurrent lab run DATA --analysis round-trip -p scope=in_scope --out OUT
 
       undercurrent lab run TWO_BANKS --analysis pagerank --compute 1 --out OUT
 
-    Policies: exact, bands:0.2,0.5,0.8 (the band of each account), threshold:0.8:0.05 (accounts at
-    or above 0.8, rounded to 0.05).  For traces they apply to shares of what the sources paid.
+    Policies: exact; bands:0.2,0.5,0.8 (the band of each account);
+    threshold:0.8:0.05 (accounts at or above 0.8, rounded to 0.05).
+    For traces they apply to shares of what the sources paid.
 
-    Parameters of pagerank: alpha=0.85, tolerance=1e-6 or iterations, weight=amount|count|none,
-    personalisation=uniform|risk_score.
+    Of pagerank: alpha=0.85, tolerance=1e-6 or iterations,
+    weight=amount|count|none, personalisation=uniform|risk_score.
 
-    Of risk-propagation: iterations=2, delta, or a=0.3 and b=0.8 for a/k^b, slice=all|1d|12h|...,
-    since, until (the data set's days unless given).
+    Of risk-propagation: iterations=2, delta, or a=0.3 and b=0.8 for a/k^b,
+    slice=all|1d|12h|..., since, until (the days of the data set).
 
-    Of trace: bank and account (repeatable; private), direction=forward|backward, since, until,
-    slice=1d, hops=3, depth=off|N; several traces as [[trace]] tables with bank and accounts in a
-    --params file.
+    Of trace: bank, account (private, repeatable), since, until, slice=1d,
+    hops=3, direction=forward|backward, depth=off|N. For several traces give
+    a list of tables trace with bank and accounts in a --params file.
 
-    Of round-trip: since, until, slice=all|1d|..., hops=4, scope=all|in_scope,
-    columns=exact|batched, per_column=10, repetitions=2.
+    Of round-trip: since, until, slice=all|1d|..., hops=4,
+    scope=all|in_scope, columns=exact|batched, per_column=10, repetitions=2.
 
-    All take precision=high|standard and max_unmatched=1.0 (share of cross-bank payments known to
-    one bank only above which a bank refuses the run).
+    Of all: precision=high|standard, and max_unmatched=1.0, the share of
+    cross-bank payments known to one bank only above which a bank refuses.
     """
     request = LabRequest(
         data=data,
@@ -121,16 +122,19 @@ def prepare(
 ) -> None:
     """Prepare columns ahead, so that a later lab run --prepared pays only for the hops.
 
-    Whose accounts will be asked about need not be known, only which bank asks (bank, or traces for
-    several). Each party's columns are encrypted with its own key and used once.
+    Which accounts will be asked about need not be known, only which bank asks
+    (bank, or traces for several). Each party's columns are encrypted with its
+    own key and used once.
 
     Examples:
 
-      undercurrent lab prepare DATA --analysis trace -p bank=bank1 -p hops=3 --runs 5 --out READY
+      undercurrent lab prepare DATA --analysis trace -p bank=B --runs 5 --out READY
 
-      undercurrent lab prepare DATA --analysis trace -p traces=bank1=2,bank2=1 --out READY
+      undercurrent lab prepare DATA --analysis trace -p traces=B=2,C=1 --out READY
 
-      undercurrent lab run DATA --analysis trace -p bank=bank1 -p account=A17 -p hops=3
+    Then, as often as there are runs, with the same parameters:
+
+      undercurrent lab run DATA --analysis trace -p bank=B -p account=A1
       --prepared READY --out OUT
     """
     parameters = parse_pairs(parameter or [])
@@ -152,6 +156,9 @@ def prepare(
         typer.echo(json.dumps(record, indent=2))
         return
     _summarise(record, f"columns for {runs} runs: {out}")
+
+
+app.command("identifiability")(identifiability)
 
 
 def parse_pairs(pairs: list[str]) -> dict[str, Any]:
