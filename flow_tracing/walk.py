@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow_tracing.flows import Injections
-from graph_mpc.absorption import PrivateMasks, absorb
+from graph_mpc.absorption import PrivateMasks, absorb, send_masked_shares
 from graph_mpc.context import Context
 from graph_mpc.flow import (
     Columns,
@@ -171,6 +171,7 @@ class _Walk:
         if starts is not None and self.plan.injections is not None:
             me = self.ctx.me
             y[me] = _inject(me, self.plan.columns, self.plan.injections(starts), y[me])
+        self._send_masked_shares(block, i)
         x = await collect(self.ctx, self.system, block, i, y, kept)
         self._record(block.steps[i], x, y)
         await self._absorb(block, i, x)
@@ -221,6 +222,13 @@ class _Walk:
             last = rows.rows(rows.shape[0] - 1, rows.shape[0])
             arrivals.left[b] = arrivals.left[b] + last.map(lambda a: a[0], rows.shape[1:])
 
+    def _send_masked_shares(self, block: FlowBlock, i: int) -> None:
+        """Send what the masks of the next input need, in the round of the totals."""
+        step = block.steps[i]
+        for b, masks in self.plan.masks.items():
+            share, fresh = step.totals[b].share, step.fresh.get(b)
+            send_masked_shares(self.ctx, (*block.label, "hop", i, "absorb"), masks, share, fresh)
+
     async def _absorb(self, block: FlowBlock, i: int, x: dict[int, Shared]) -> None:
         """Make the next hop's input of the totals: nothing stays at the sources."""
         step, masks = block.steps[i], self.plan.masks
@@ -229,8 +237,7 @@ class _Walk:
         async def one(b: int) -> Shared:
             if b not in masks:
                 return x[b]
-            share = step.totals[b].share
-            return await absorb(self.ctx, label, masks[b], x[b], share, step.fresh.get(b))
+            return await absorb(self.ctx, label, masks[b], x[b], step.fresh.get(b))
 
         absorbed = await asyncio.gather(*(one(b) for b in x))
         self.z = dict(zip(x, absorbed, strict=True))

@@ -32,7 +32,7 @@ from graph_mpc.scaling import PrivateWeights, set_up_weights
 from graph_mpc.shares import Shared
 from graph_mpc.streams import Mask
 
-__all__ = ["PrivateMasks", "absorb", "absorbed_sums", "set_up_masks"]
+__all__ = ["PrivateMasks", "absorb", "absorbed_sums", "send_masked_shares", "set_up_masks"]
 
 
 @dataclass(frozen=True)
@@ -84,45 +84,57 @@ async def set_up_masks(
     return PrivateMasks(weights, *columns)
 
 
-async def absorb(
-    ctx: Context,
-    label: Label,
-    masks: PrivateMasks,
-    x: Shared,
-    share: Mask | None,
-    fresh: Mask | None,
-) -> Shared:
-    """Return [[w x]] in {b, h1} with h1's share R in the owner's columns; the others stay.
+def send_masked_shares(
+    ctx: Context, label: Label, masks: PrivateMasks, share: Mask | None, fresh: Mask | None
+) -> None:
+    """At the helpers: send both messages of a use; they need no value, so they may leave early.
 
     Args:
         ctx: this party's side of the run.
         label: place in the program, used once.
         masks: the owner's masks.
-        x: the values, (vertices, W), h1's share T.
         share: T, (vertices, W), at both helpers.
         fresh: R, (vertices, W_b), at both helpers.
     """
-    b = masks.owner
+    b, words = masks.owner, masks.local()
+    if words is None or ctx.me == b:
+        return
     h1, h2 = ctx.roster.helpers(b)
-    words, chosen = masks.local(), masks.columns
-    if words is None:
+    if share is None or fresh is None:
+        raise ValueError("both helpers know the share of the values and the prepared mask")
+    scaled = words * share.values[:, masks.columns]
+    k = ctx.streams.draw(h2 if ctx.me == h1 else h1, (*label, "k", b), words.shape)
+    if ctx.me == h2:
+        ctx.network.send(b, (*label, "uT", b), np.uint64(0) - scaled - k.values, k)
+    else:
+        ctx.network.send(b, (*label, "wT-R", b), scaled - fresh.values + k.values, fresh)
+
+
+async def absorb(
+    ctx: Context, label: Label, masks: PrivateMasks, x: Shared, fresh: Mask | None
+) -> Shared:
+    """Return [[w x]] in {b, h1} with h1's share R in the owner's columns; the others stay.
+
+    The helpers have sent their messages (``send_masked_shares``, under the same label).
+
+    Args:
+        ctx: this party's side of the run.
+        label: place in the program.
+        masks: the owner's masks.
+        x: the values, (vertices, W), h1's share T.
+        fresh: R, (vertices, W_b), at both helpers.
+    """
+    b, words, chosen = masks.owner, masks.local(), masks.columns
+    if words is None or x.local is None:
         return x
-    if ctx.me == b and x.local is not None:
-        local = x.local.copy()
+    h1, h2 = ctx.roster.helpers(b)
+    local = x.local.copy()
+    if ctx.me == b:
         first = await ctx.network.receive(h1, (*label, "wT-R", b), words.shape)
         second = await ctx.network.receive(h2, (*label, "uT", b), words.shape)
         local[:, chosen] = words * local[:, chosen] + first + second
-        return Shared(b, h1, x.shape, local)
-    if share is None or fresh is None:
-        raise ValueError("both helpers know the share of the values and the prepared mask")
-    k = ctx.streams.draw(h2 if ctx.me == h1 else h1, (*label, "k", b), words.shape)
-    scaled = words * share.values[:, chosen]
-    if ctx.me == h2:
-        ctx.network.send(b, (*label, "uT", b), np.uint64(0) - scaled - k.values, k)
-        return x
-    ctx.network.send(b, (*label, "wT-R", b), scaled - fresh.values + k.values, fresh)
-    local = share.values.copy()
-    local[:, chosen] = fresh.values
+    elif fresh is not None:
+        local[:, chosen] = fresh.values
     return Shared(b, h1, x.shape, local)
 
 

@@ -1,5 +1,6 @@
 """Columns prepared ahead: the same answers, bound to their purpose, each used once."""
 
+import asyncio
 import shutil
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from bank_node.errors import PreparedColumnsError
 from flow_tracing.stored import prepare_trace, prepared_trace
 from graph_mpc.errors import ParameterError
 from graph_mpc.policy import EXACT
-from tests.flow_tracing.split import World, random_world, run_secure
+from tests.flow_tracing.split import World, inputs, random_world, run_secure
 from tests.flow_tracing.test_secure_trace import assert_equal, parameters
+from tests.graph_mpc.local import contexts, roster_of
+from tests.graph_mpc.test_rounds import Post, run_counted
 
 
 class Recorded(ColumnStore):
@@ -152,3 +155,22 @@ def test_other_payments_than_prepared_are_refused(tmp_path, world):
     world.flows.amount[0] += 1
     with pytest.raises(ParameterError, match="not those that the columns were prepared for"):
         answer(tmp_path, world, chosen, {0: [world.own(0)[:1]]})
+
+
+def test_a_hop_takes_two_rounds(tmp_path, world):
+    """With prepared columns each further hop in each slice costs two rounds of messages."""
+
+    def rounds(hops: int) -> int:
+        chosen = parameters(world, "p0=1", hops=hops)
+        prepare(tmp_path / str(hops), world, chosen, runs=1)
+        own = inputs(world, {0: {"sources": [world.own(0)[:1]]}})
+        post = Post()
+
+        async def program(ctx):
+            store = ColumnStore.open(tmp_path / str(hops) / str(ctx.me))
+            return await prepared_trace(ctx, chosen, EXACT, own[ctx.me], store)
+
+        asyncio.run(run_counted(contexts(roster_of(3)), post, program))
+        return post.rounds
+
+    assert rounds(4) - rounds(3) == 2 * world.flows.slices

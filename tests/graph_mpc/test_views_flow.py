@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from graph_mpc.absorption import absorb, absorbed_sums, set_up_masks
+from graph_mpc.absorption import absorb, absorbed_sums, send_masked_shares, set_up_masks
 from graph_mpc.context import Context
 from graph_mpc.flow_preparation import _kept_product
 from graph_mpc.imports import ImportMasks
@@ -44,7 +44,8 @@ async def absorb_twice(ctx: Context, tape: Tape, secret):
         fresh = None
         if ctx.me in (1, 2):
             fresh = ctx.streams.draw(3 - ctx.me, ("use", use, "R"), x.shape)
-        z = await absorb(ctx, ("use", use), masks, x, share, fresh)
+        send_masked_shares(ctx, ("use", use), masks, share, fresh)
+        z = await absorb(ctx, ("use", use), masks, x, fresh)
     return z
 
 
