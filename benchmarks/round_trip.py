@@ -205,8 +205,14 @@ def main() -> None:
     parser.add_argument("--seconds-per-column", type=float, default=0.073)
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    folder = Path(os.environ["UNDERCURRENT_TEST_DATA"]) / "amlsim"
-    found = {path.stem: study(read_sample(path)) for path in sorted(folder.glob("20K_*200.tgz"))}
+    folder = Path(os.environ.get("UNDERCURRENT_TEST_DATA", "")) / "amlsim"
+    samples = sorted(folder.glob("20K_*200.tgz"))
+    if not samples:
+        parser.error(
+            f"no AMLSim sample (20K_*200.tgz) in {folder}; set UNDERCURRENT_TEST_DATA to the"
+            " folder above amlsim"
+        )
+    found = {path.stem: study(read_sample(path)) for path in samples}
     if options.json:
         print(json.dumps(found, indent=2))
         return

@@ -87,6 +87,26 @@ CASES = {
         {(0, 2): 2500},
         known={1: 10_000},
     ),
+    # Slice 0: 1000 + 4000 in, 10000 out: cap = 10000, all 4000 go on and the balance ends at 0.
+    # Slice 1: 2000 in, 1000 out: cap = 2000, half goes on.
+    "a mule that pays more than it has": Case(
+        [0, 1, 0],
+        [(0, 0, 1, 4000), (0, 1, 2, 10_000), (1, 0, 1, 2000), (1, 1, 2, 1000)],
+        [0],
+        {(0, 2): 4000, (1, 2): 1000},
+        known={1: 1000},
+        slices=2,
+    ),
+    # The balance counts from slice to slice.  Slice 0: cap = 6000 + 2000, nothing out, 2000 held.
+    # Slice 1: cap = 8000, out 4000: half of the 2000.  Slice 2: cap = 4000, all of the rest.
+    "a mule whose money of its own goes out with it": Case(
+        [0, 1, 0],
+        [(0, 0, 1, 2000), (1, 1, 2, 4000), (2, 1, 2, 4000)],
+        [0],
+        {(1, 2): 1000, (2, 2): 1000},
+        known={1: 6000},
+        slices=3,
+    ),
     # It arrives in slice 0, waits through slice 1, and leaves in slice 2.
     "money that waits two slices": Case(
         [0, 1, 0],
@@ -102,6 +122,14 @@ CASES = {
         [0],
         {(0, 1): 6000 + 2000, (0, 2): 4000},
         hops=2,
+    ),
+    # 0 pays itself 1000 of 5000: that comes back at once and does not go round.
+    "a source that pays itself": Case(
+        [0, 1, 0],
+        [(0, 0, 0, 1000), (0, 0, 1, 4000), (0, 1, 2, 4000)],
+        [0],
+        {(0, 2): 4000},
+        {(0, 0): 1000},
     ),
     "half of it leaves the consortium": Case(
         [0, 1, 0],
@@ -160,6 +188,41 @@ CASES = {
         [2],
         {(0, 0): 5000},
         slices=3,
+        direction="backward",
+    ),
+    "a round trip backward": Case(
+        [0, 1, 2],
+        [(0, 0, 1, 7700), (0, 1, 2, 7700), (0, 2, 0, 7700)],
+        [0],
+        {},
+        {(0, 0): 7700},
+        direction="backward",
+    ),
+    # 1 had 4000, got 6000 and paid 5000: 5000 stand at the end, cap = 5000 + 5000.  So 6/10 of the
+    # 5000 came from 0 in this slice, and 4/10 was there before.
+    "backward through money of its own": Case(
+        [0, 1, 0],
+        [(0, 0, 1, 6000), (0, 1, 2, 5000)],
+        [2],
+        {(0, 0): 3000},
+        known={1: 4000},
+        direction="backward",
+    ),
+    # Half of what 1 paid on came from outside: there the trail ends.
+    "half of it came from outside": Case(
+        [0, 1, 0],
+        [(0, OUT, 1, 5000), (0, 0, 1, 5000), (0, 1, 2, 10_000)],
+        [2],
+        {(0, 0): 5000},
+        direction="backward",
+    ),
+    # At 1: paid 9000 and got 9000, of which 3000 from itself; two hops: 2/3 of 6000 lead to 0.
+    "backward over a payment to oneself": Case(
+        [0, 0, 0],
+        [(0, 0, 1, 6000), (0, 1, 1, 3000), (0, 1, 2, 6000)],
+        [2],
+        {(0, 1): 6000 + 2000, (0, 0): 4000},
+        hops=2,
         direction="backward",
     ),
 }
