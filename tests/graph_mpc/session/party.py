@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -352,6 +353,8 @@ def open_sockets() -> int:
 
 def main() -> int:
     """Run one party and report."""
+    # A shell's background jobs ignore Ctrl-C, and so would their children, this one included.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     settings = json.loads(sys.argv[1])
     began = time.monotonic()
     report: dict[str, Any]
