@@ -216,7 +216,6 @@ async def _walk_batch(
     with ctx.phase("prepare"):
         masks = await set_up_source_masks(ctx, (*label, "masks"), batch, run.topology, sources)
     plan = Plan(
-        label=label,
         slices=run.slices,
         hops=run.parameters.hops,
         columns=batch,

@@ -71,7 +71,6 @@ async def trace_over(
     steps = slices * parameters.hops
     done = iter(range(1, steps + 1))
     plan = Plan(
-        label=("walk",),
         slices=slices,
         hops=parameters.hops,
         columns=columns,

@@ -37,7 +37,6 @@ from graph_mpc.flow import (
     collect,
     keep,
 )
-from graph_mpc.labels import Label
 from graph_mpc.ring import Words
 from graph_mpc.shares import Shared
 
@@ -72,7 +71,6 @@ class Plan:
     """What is walked.
 
     Attributes:
-        label: place in the program.
         slices: T.
         hops: H in each slice.
         columns: who asks in which column.
@@ -82,7 +80,6 @@ class Plan:
         progress: called after each hop.
     """
 
-    label: Label
     slices: int
     hops: int
     columns: Columns
@@ -200,7 +197,7 @@ class _Walk:
             self.inputs, self.shares = dict(z), dict(r)
         else:
             self.inputs = {b: self.inputs[b] + x for b, x in z.items()}
-            self.shares = {b: _sum(self.shares[b], x) for b, x in r.items()}
+            self.shares = added_up([self.shares, r])
 
     async def _prepare_kept(self, block: FlowBlock, t: int) -> KeptBlock | None:
         """Prepare what the slice keeps of all its inputs, also of those to come in this group."""

@@ -37,6 +37,7 @@ from graph_mpc.push import export_rows
 from graph_mpc.ring import Words
 from graph_mpc.shares import Shared
 from graph_mpc.sizes import PublicSizes
+from graph_mpc.steps import add_limbs
 from graph_mpc.streams import Mask
 from graph_mpc.truncation import Dealt, truncate
 
@@ -267,12 +268,7 @@ async def _cut(
     """Truncate the limbs (L, rows, W) and add them up."""
     if dealt is not None:
         x = await truncate(ctx, label, x, form.shift_column(2), dealt)
-    return x.map(_add_limbs, x.shape[1:])
-
-
-def _add_limbs(y: Words) -> Words:
-    total: Words = y.sum(axis=0, dtype=np.uint64)
-    return total
+    return x.map(add_limbs, x.shape[1:])
 
 
 async def keep(

@@ -20,7 +20,7 @@ from graph_mpc.shares import Shared
 from graph_mpc.streams import Mask
 from graph_mpc.truncation import Dealt, deal, truncate
 
-__all__ = ["deal_columns", "mask_to_owner", "product_column", "truncate_limbs"]
+__all__ = ["add_limbs", "deal_columns", "mask_to_owner", "product_column", "truncate_limbs"]
 
 
 async def mask_to_owner(
@@ -73,9 +73,10 @@ async def truncate_limbs(
     if dealt is not None:
         place = (*label, "truncate", x.owner)
         y = await truncate(ctx, place, x, form.shift_column(), dealt.part(column))
-    return y.map(_add_limbs, x.shape[1:])
+    return y.map(add_limbs, x.shape[1:])
 
 
-def _add_limbs(y: Words) -> Words:
+def add_limbs(y: Words) -> Words:
+    """Return the sum over the first axis, in the ring."""
     total: Words = y.sum(axis=0, dtype=np.uint64)
     return total

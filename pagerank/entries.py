@@ -15,6 +15,7 @@ from graph_mpc.graph import OUTSIDE, LocalGraph
 from graph_mpc.layout import Entries, MapShape
 from graph_mpc.precision import FixedPoint
 from graph_mpc.ring import Words
+from graph_mpc.rounding import split_limbs
 
 __all__ = ["PaymentMatrix", "limbs_of", "payment_matrix"]
 
@@ -86,10 +87,7 @@ def _rows_of_neighbours(
 def limbs_of(weight: NDArray[np.float64], form: FixedPoint) -> Words:
     """Return the limbs of weights in [0, 1], (L, e): their sum is the nearest fixed point."""
     scaled = np.rint(weight * 2.0 ** (form.limbs * form.weight_bits)).astype(np.uint64)
-    if form.limbs == 1:
-        return scaled[None]
-    low = scaled & np.uint64((1 << form.weight_bits) - 1)
-    return np.stack([scaled >> np.uint64(form.weight_bits), low])
+    return split_limbs(scaled, form.weight_bits, form.limbs)
 
 
 def pad_entries(

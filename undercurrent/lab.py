@@ -96,12 +96,7 @@ def run(
         force=force,
         prepared=prepared,
     )
-    with show_progress(analysis) as on_event:
-        record = run_interruptible(run_lab(request, on_event))
-    if as_json:
-        typer.echo(json.dumps(record, indent=2))
-    else:
-        _summarise(record, f"results: {out}/<bank>, {out}/run.json")
+    _run_and_tell(request, f"results: {out}/<bank>, {out}/run.json", as_json=as_json)
 
 
 @app.command("prepare")
@@ -150,12 +145,7 @@ def prepare(
         force=force,
         prepare_runs=runs,
     )
-    with show_progress(analysis) as on_event:
-        record = run_interruptible(run_lab(request, on_event))
-    if as_json:
-        typer.echo(json.dumps(record, indent=2))
-        return
-    _summarise(record, f"columns for {runs} runs: {out}")
+    _run_and_tell(request, f"columns for {runs} runs: {out}", as_json=as_json)
 
 
 app.command("identifiability")(identifiability)
@@ -186,6 +176,16 @@ def _read_parameters(path: Path | None) -> dict[str, Any]:
         raise ParameterError(f"{path}: {error.strerror}", "Check --params") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path}: {error}", "Correct the TOML file") from error
+
+
+def _run_and_tell(request: LabRequest, where: str, *, as_json: bool) -> None:
+    """Run with a progress bar and print the record, or a summary that says where things are."""
+    with show_progress(request.analysis) as on_event:
+        record = run_interruptible(run_lab(request, on_event))
+    if as_json:
+        typer.echo(json.dumps(record, indent=2))
+    else:
+        _summarise(record, where)
 
 
 def _summarise(record: dict[str, Any], where: str) -> None:

@@ -15,7 +15,7 @@ from scipy.special import gammaincc
 from graph_mpc.context import Context
 from graph_mpc.floor import exact_floor
 from graph_mpc.ring import Ring
-from tests.graph_mpc.views import Setting, Tape, reduced_basis, sample_run, without
+from tests.graph_mpc.views import Program, Setting, Tape, reduced_basis, sample_run, without
 
 LANES = 1 << 18
 PAIR_LANES = 1 << 15
@@ -69,9 +69,11 @@ def two_samples(first: np.ndarray, second: np.ndarray, cells: int) -> float:
     return float(gammaincc(freedom / 2, statistic / 2)) if freedom else float(statistic == 0)
 
 
-async def informed_parties(secrets: tuple[int, int], setting: Setting, lanes: int) -> set[int]:
+async def informed_parties(
+    program: Program, secrets: tuple[int, int], setting: Setting, lanes: int
+) -> set[int]:
     """Parties whose views of the two secrets differ."""
-    runs = [await sample_run(floor_once, x, setting, lanes, seed) for seed, x in enumerate(secrets)]
+    runs = [await sample_run(program, x, setting, lanes, seed) for seed, x in enumerate(secrets)]
     informed = set()
     for party in range(setting.parties):
         first, second = (run.views[party].columns.astype(np.int64) for run in runs)
@@ -82,7 +84,7 @@ async def informed_parties(secrets: tuple[int, int], setting: Setting, lanes: in
 
 async def test_exact_floor_views():
     """No pair of words, parity or affine relation in a view tells -1 from 2."""
-    assert await informed_parties((-1, 2), Setting(Ring(4)), LANES) == set()
+    assert await informed_parties(floor_once, (-1, 2), Setting(Ring(4)), LANES) == set()
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ async def test_exact_floor_views():
 async def test_exact_floor_without_a_mask_is_seen(mask, informed):
     """The sample is large enough to see each mask that is missing."""
     setting = Setting(Ring(4), streams=without(mask))
-    assert await informed_parties((-1, 2), setting, PAIR_LANES) == informed
+    assert await informed_parties(floor_once, (-1, 2), setting, PAIR_LANES) == informed
 
 
 def test_false_alarms_are_rare():

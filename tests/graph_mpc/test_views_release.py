@@ -19,13 +19,7 @@ from graph_mpc.ring import Ring
 from graph_mpc.threshold import _open, at_least
 from tests.graph_mpc.test_views import HOLDERS
 from tests.graph_mpc.test_views_faults import first_use
-from tests.graph_mpc.test_views_floor import (
-    FALSE_ALARM,
-    LANES,
-    PAIR_LANES,
-    affine_hull,
-    least_p_value,
-)
+from tests.graph_mpc.test_views_floor import LANES, PAIR_LANES, informed_parties
 from tests.graph_mpc.views import Setting, Tape, sample_run, tellers, without
 
 BORDER = 1
@@ -145,17 +139,6 @@ async def above_once(ctx: Context, tape: Tape, secret):
     return await _to_owner(ctx, ("r",), await multiply(ctx, ("product",), bit, rounded))
 
 
-async def informed(program, secrets: tuple[int, int], setting: Setting, lanes: int) -> set[int]:
-    """Parties whose views of the two secrets differ."""
-    runs = [await sample_run(program, x, setting, lanes, seed) for seed, x in enumerate(secrets)]
-    found = set()
-    for party in range(setting.parties):
-        first, second = (run.views[party].columns.astype(np.int64) for run in runs)
-        if affine_hull(first) != affine_hull(second) or least_p_value(first, second) < FALSE_ALARM:
-            found.add(party)
-    return found
-
-
 async def test_above_is_right():
     """The owner gets bit * floor(x / 2), whatever the masks."""
     for x in (-2, -1, 0, 1, 2):
@@ -170,12 +153,12 @@ async def test_values_with_one_output_look_alike(secrets):
     In this tiny ring 1 is at the threshold and is rounded to 0: the owner sees the product only,
     not the bit.
     """
-    assert await informed(above_once, secrets, Setting(Ring(4)), LANES // 4) == set()
+    assert await informed_parties(above_once, secrets, Setting(Ring(4)), LANES // 4) == set()
 
 
 async def test_values_with_one_rounded_value_look_alike_to_the_others():
     """Below or above: the other parties' views are the same."""
-    assert await informed(above_once, (0, 2), Setting(Ring(4)), LANES // 4) == {0}
+    assert await informed_parties(above_once, (0, 2), Setting(Ring(4)), LANES // 4) == {0}
 
 
 @pytest.mark.parametrize("mask", ["a", "k"])
@@ -186,4 +169,4 @@ async def test_above_without_a_mask_is_seen(mask):
     taken away one by one in test_views_faults.
     """
     setting = Setting(Ring(4), streams=without(mask))
-    assert 1 in await informed(above_once, (0, 2), setting, PAIR_LANES)
+    assert 1 in await informed_parties(above_once, (0, 2), setting, PAIR_LANES)
