@@ -18,12 +18,13 @@ class _Strict(BaseModel):
 
 
 class MemberEntry(_Strict):
-    """A party of the run and where its worker listens."""
+    """A party of the run, where its worker listens, and the fingerprint of its certificate."""
 
     id: str
     role: Literal["bank", "compute"]
     host: str
     port: int
+    certificate: str = ""
 
 
 class Deadlines(_Strict):

@@ -275,7 +275,7 @@ def _session_config(job: Job, me: int) -> SessionConfig:
         run_id=manifest.run_id,
         consortium=manifest.consortium,
         me=me,
-        members=tuple(Member(m.id, m.host, m.port) for m in manifest.members),
+        members=tuple(Member(m.id, m.host, m.port, m.certificate) for m in manifest.members),
         certificate=job.credentials.certificate,
         private_key=job.credentials.private_key,
         authority=job.credentials.authority,

@@ -154,7 +154,7 @@ class Acceptor:
 
     def _admit(self, connection: ssl.SSLSocket, deadline: float) -> tuple[int, Hello]:
         connection.do_handshake()
-        party = peer_party(connection, self._config.consortium)
+        party = peer_party(connection, self._config)
         peer = self._config.pid_of(party)
         if peer is None or peer == self._config.me:
             raise StrangerError("a party that is not in this run")

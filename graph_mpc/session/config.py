@@ -16,11 +16,16 @@ _MAX_PARTIES = 64
 
 @dataclass(frozen=True)
 class Member:
-    """A party of the run and the address where its worker listens."""
+    """A party of the run and the address where its worker listens.
+
+    ``certificate`` is the SHA-256 (hex) of its certificate's DER form, if that was agreed: then no
+    other certificate will do, whoever issued it.
+    """
 
     id: str
     host: str
     port: int
+    certificate: str = ""
 
 
 @dataclass(frozen=True)

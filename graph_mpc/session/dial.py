@@ -118,7 +118,7 @@ class Dialler:
 
     def _greet(self, connection: ssl.SSLSocket, deadline: float) -> None:
         connection.do_handshake()
-        answered = peer_party(connection, self._config.consortium)
+        answered = peer_party(connection, self._config)
         if answered != self._member.id:
             raise PeerIdentity(
                 f"party {self._member.id} was dialled but party {answered} answered", peer=answered

@@ -7,12 +7,14 @@ usages needs both server and client authentication, as each party dials and is d
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from graph_mpc.session.certificates import party_uri
-from graph_mpc.session.config import SessionConfig
+from graph_mpc.session.config import Member, SessionConfig
 from graph_mpc.session.errors import ConfigError
 
 
@@ -58,14 +60,21 @@ def check_own_certificate(config: SessionConfig) -> None:
     try:
         certificate = x509.load_pem_x509_certificate(config.certificate.read_bytes())
         party = _party_of(certificate, config.consortium)
+        if party != config.my_id:
+            raise ConfigError(
+                f"this party is {config.my_id} but its certificate is party {party}'s"
+            )
+        _check_pin(certificate.public_bytes(Encoding.DER), party, config.members)
     except (StrangerError, ValueError) as exc:
         raise ConfigError(f"this party's certificate cannot be used: {exc}") from exc
-    if party != config.my_id:
-        raise ConfigError(f"this party is {config.my_id} but its certificate is party {party}'s")
 
 
-def peer_party(connection: ssl.SSLSocket, consortium: str) -> str:
-    """Return the party id in the verified certificate of the other end."""
+def peer_party(connection: ssl.SSLSocket, config: SessionConfig) -> str:
+    """Return the party id in the verified certificate of the other end.
+
+    A party whose certificate was agreed must show that one: an authority alone cannot make a new
+    member, or a second certificate for an old one.
+    """
     encoded = connection.getpeercert(binary_form=True)
     if not encoded:
         raise StrangerError("no certificate")
@@ -73,7 +82,15 @@ def peer_party(connection: ssl.SSLSocket, consortium: str) -> str:
         certificate = x509.load_der_x509_certificate(encoded)
     except ValueError as exc:
         raise StrangerError("certificate cannot be parsed") from exc
-    return _party_of(certificate, consortium)
+    party = _party_of(certificate, config.consortium)
+    _check_pin(encoded, party, config.members)
+    return party
+
+
+def _check_pin(encoded: bytes, party: str, members: tuple[Member, ...]) -> None:
+    agreed = next((m.certificate for m in members if m.id == party), "")
+    if agreed and hashlib.sha256(encoded).hexdigest() != agreed:
+        raise StrangerError(f"not the certificate that was agreed for party {party}")
 
 
 def _party_of(certificate: x509.Certificate, consortium: str) -> str:

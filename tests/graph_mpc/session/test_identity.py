@@ -9,6 +9,8 @@ import struct
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from graph_mpc.session import ThrowawayAuthority, party_uri
 
@@ -153,3 +155,44 @@ def test_a_taken_port_is_told_with_its_remedy(lab: Lab) -> None:
     assert report["error"] == "AddressInUse"
     assert str(taken) in report["text"]
     assert "free port" in report["text"]
+
+
+def test_only_the_agreed_certificate_will_do(lab: Lab, tmp_path: Path) -> None:
+    """A second certificate for bank-c, from the very authority, is a stranger's."""
+    lab.deadlines = {"start": 2.0}
+    pinned = [
+        [name, "127.0.0.1", port, fingerprint(credentials.certificate)]
+        for name, port, credentials in zip(lab.names, lab.ports, lab.credentials, strict=True)
+    ]
+    second = lab.authority.issue(C, tmp_path / "second")
+    with serving(lab, 2, second):
+        reports = failures([lab.start(me, "idle", members=pinned) for me in (0, 1)])
+    for report in reports:
+        assert (report["error"], report["peer"]) == ("PeerUnreachable", C)
+    assert any("not the certificate that was agreed" in report["text"] for report in reports)
+
+
+def test_agreed_certificates_are_welcome(lab: Lab) -> None:
+    """Parties that show the certificates that were agreed compute together."""
+    pinned = [
+        [name, "127.0.0.1", port, fingerprint(credentials.certificate)]
+        for name, port, credentials in zip(lab.names, lab.ports, lab.credentials, strict=True)
+    ]
+    parties = [lab.start(me, "arrays", members=pinned) for me in range(3)]
+    assert all(party.report()["result"]["ok"] for party in parties)
+
+
+def test_an_own_certificate_that_was_not_agreed_is_a_config_error(lab: Lab, tmp_path: Path) -> None:
+    """A party with a certificate that the others would refuse says so before it dials."""
+    second = lab.authority.issue("bank-a", tmp_path / "second")
+    members = [[n, "127.0.0.1", p] for n, p in zip(lab.names, lab.ports, strict=True)]
+    members[0].append(fingerprint(lab.credentials[0].certificate))
+    changes = {"certificate": str(second.certificate), "private_key": str(second.private_key)}
+    (report,) = failures([lab.start(0, "idle", members=members, **changes)])
+    assert report["error"] == "ConfigError"
+    assert "not the certificate that was agreed" in report["text"]
+
+
+def fingerprint(certificate: Path) -> str:
+    """SHA-256 of the DER form."""
+    return x509.load_pem_x509_certificate(certificate.read_bytes()).fingerprint(SHA256()).hex()
