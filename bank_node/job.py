@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["CredentialPaths", "DataSource", "Deadlines", "Job", "Manifest", "MemberEntry"]
+__all__ = ["CredentialPaths", "DataSource", "Deadlines", "Job", "Manifest", "MemberEntry", "Rehearsal"]
 
 
 class _Strict(BaseModel):
@@ -69,12 +69,35 @@ class CredentialPaths(_Strict):
     authority: Path
 
 
+class Rehearsal(_Strict):
+    """Synthetic data that every node makes for itself, to try a consortium before real data.
+
+    Attributes:
+        seed: public: the same at all nodes.
+        since, until: microseconds between which the payments lie.
+    """
+
+    seed: str
+    since: int
+    until: int
+
+
 class DataSource(_Strict):
-    """This bank's own data: the only folder that the worker reads."""
+    """This bank's own data: the only folder that the worker reads.
+
+    Attributes:
+        folder: a bank's folder of a data set, or the folder into which a node takes payments in.
+        base_currency: currency of all amounts.
+        rates: units of the base currency for one unit of each other one; of a data set.
+        files: day files that the node's database lists; None: the folder is a data set's.
+        rehearsal: made-up data instead.
+    """
 
     folder: Path
     base_currency: str | None = None
     rates: dict[str, float] = Field(default_factory=dict)
+    files: list[str] | None = None
+    rehearsal: Rehearsal | None = None
 
 
 class Job(_Strict):

@@ -31,8 +31,10 @@ from pydantic import ValidationError
 
 from bank_node.analyses import find_analysis
 from bank_node.errors import CurrencyError, ParameterError, UndercurrentError
-from bank_node.ingest import IngestCounts, canonical_account, minor_units, read_bank
-from bank_node.job import Job
+from bank_node.ingest import BankData, IngestCounts, canonical_account, minor_units, read_bank
+from bank_node.intake import read_taken
+from bank_node.job import DataSource, Job
+from bank_node.operation.rehearsal import rehearsal_data
 from bank_node.partition import Partition, build_partition, consortium_edges
 from bank_node.results import write_result, write_trace, write_unmatched
 from bank_node.running import run_analysis
@@ -246,14 +248,8 @@ def _load(job: Job, window: Window, emit: Emit) -> _Loaded | None:
     if job.data is None:
         return None
     emit({"event": "progress", "phase": "load", "done": 0, "total": 1})
-    data = read_bank(
-        job.data.folder,
-        job.party,
-        base_currency=job.data.base_currency,
-        rates=job.data.rates,
-        rejected=job.out / "rejected.csv",
-    )
     banks = [member.id for member in job.manifest.members if member.role == "bank"]
+    data = _read(job.data, job.party, banks, job.out / "rejected.csv")
     partition = build_partition(
         data,
         job.party,
@@ -267,6 +263,22 @@ def _load(job: Job, window: Window, emit: Emit) -> _Loaded | None:
     del data
     pa.default_memory_pool().release_unused()
     return loaded
+
+
+def _read(source: DataSource, party: str, banks: list[str], rejected: Path) -> BankData:
+    """Return the bank's data: made up for a rehearsal, as its node took it in, or a data set's."""
+    if source.rehearsal is not None:
+        made_up = source.rehearsal
+        return rehearsal_data(made_up.seed, banks, party, since=made_up.since, until=made_up.until)
+    if source.files is not None:
+        return read_taken(source.folder, source.files, party, source.base_currency)
+    return read_bank(
+        source.folder,
+        party,
+        base_currency=source.base_currency,
+        rates=source.rates,
+        rejected=rejected,
+    )
 
 
 def _session_config(job: Job, me: int) -> SessionConfig:

@@ -16,6 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from bank_node.intake.config import DataConfig
 from bank_node.node.errors import ConfigurationError
 
 __all__ = ["CONFIG_NAME", "NodeConfig", "default_folder", "read_config"]
@@ -147,7 +148,7 @@ class NodeConfig(BaseSettings):
     node: MemberSection
     broker: BrokerSection = BrokerSection()
     store: StoreSection = StoreSection()
-    data: dict[str, Any] | None = None
+    data: DataConfig | None = None
     policy: PolicySection = PolicySection()
     runs: RunsSection = RunsSection()
     http: HttpSection = HttpSection()

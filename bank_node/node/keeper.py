@@ -1,0 +1,554 @@
+"""The runs of a node: judged, signed, started, stored or given up, each move on record first.
+
+Every change of this node's standing is one transaction (standing, audit entry, ledger, result) and
+is told to the others only after it is committed, so a node that dies at any moment comes back to
+what it last said.  All methods take one lock: there is one move at a time; computations run beside.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+import structlog
+
+from bank_node.consortium import (
+    RunManifest,
+    SignedAgreement,
+    parse_manifest,
+    sign_manifest,
+    verify_manifest_signature,
+)
+from bank_node.errors import UndercurrentError
+from bank_node.identity import SigningKey
+from bank_node.launcher import WorkersFailedError
+from bank_node.node.config import NodeConfig
+from bank_node.node.errors import RunStateError, UnknownRunError
+from bank_node.node.judge import judge
+from bank_node.node.machine import Limits, Move, decide
+from bank_node.node.open_run import OpenRun
+from bank_node.node.records import Entry, Records
+from bank_node.node.statement import Phase, Progress, Statement, StatementError, parse_statement
+from graph_mpc.errors import EngineError
+
+__all__ = ["RunKeeper", "Runner"]
+
+_LOG = structlog.get_logger(__name__)
+_SECOND = 1_000_000
+_HEARTBEAT = 30 * _SECOND
+_PROGRESS = 2 * _SECOND
+_MOST_OPEN = 5000
+_REMEMBERED = 2 * 86_400 * _SECOND
+# Codes whose words name only members, runs and limits, and so may be told to other members.
+_TELLABLE = ("node.", "consortium.", "store.budget", "session.", "engine.", "run.", "worker.")
+
+
+class Runner(Protocol):
+    """Starts workers and keeps what they leave; the only part that touches data."""
+
+    def listen(self) -> Any:
+        """Return a listening socket for the next worker, or raise OSError."""
+        ...
+
+    async def compute(
+        self,
+        run: OpenRun,
+        signed: SignedAgreement,
+        on_progress: Callable[[Progress], None],
+    ) -> dict[str, Any]:
+        """Run the worker of the present attempt; its result is durable when this returns."""
+        ...
+
+    def staged(self, run: OpenRun) -> Mapping[str, Any] | None:
+        """Return the report of a durable result of the present attempt, else None."""
+        ...
+
+    def drop(self, run: OpenRun) -> None:
+        """Remove what the run's attempts have left."""
+        ...
+
+    def result(self, run: OpenRun) -> Any:
+        """Return the durable result, to be stored."""
+        ...
+
+
+class RunKeeper:
+    """Keeps all runs of one node.
+
+    Args:
+        config: the node's configuration.
+        records: its database.
+        runner: starts workers.
+        key: returns its signing key.
+        agreement: the agreement in effect now, or None.
+        padded: padded number of accounts of each bank that has told it.
+        publish: tells the others where this node stands in a run.
+        clear: takes back what was published of a run that is over for all.
+        clock: microseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        records: Records,
+        runner: Runner,
+        key: Callable[[], SigningKey],
+        agreement: Callable[[], SignedAgreement | None],
+        padded: Callable[[], Mapping[str, int]],
+        publish: Callable[[str, dict[str, Any], int], Awaitable[None]],
+        clear: Callable[[str], Awaitable[None]],
+        clock: Callable[[], int],
+    ) -> None:
+        self.me = config.node.id
+        self.open: dict[str, OpenRun] = {}
+        self._config = config
+        self._records = records
+        self._runner = runner
+        self._key = key
+        self._agreement = agreement
+        self._padded = padded
+        self._publish = publish
+        self._clear = clear
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._changed = asyncio.Condition()
+        section = config.runs
+        self._limits = Limits(section.attempts, min(section.start, 30.0), section.retry_after)
+
+    # What comes from outside.
+
+    async def recover(self) -> None:
+        """Take up the runs that were open when the node last ended."""
+        async with self._lock:
+            since = self._clock() - _REMEMBERED
+            for run in await self._records.open_runs(self.me, since):
+                self.open[run.run_id] = run
+                if run.own.phase in ("ready", "running"):
+                    await self._state(
+                        run, "failed", code="node.restarted", reason=f"{self.me} was restarted"
+                    )
+                elif run.own.phase == "computed" and self._runner.staged(run) is None:
+                    await self._state(
+                        run, "abandoned", code="node.result-lost", reason="the result is gone"
+                    )
+                if run.has_private and run.own.phase in ("judging", "consented", "failed"):
+                    await self._state(
+                        run,
+                        "abandoned",
+                        code="node.question-lost",
+                        reason=f"{self.me} was restarted; its question was kept in memory only",
+                    )
+
+    async def receive(self, sender: str, content: Mapping[str, Any], sequence: int) -> None:
+        """Take note of what a member has stated, and make the moves that follow."""
+        try:
+            manifest = parse_manifest(str(content.get("manifest", "")))
+            statement = parse_statement({k: v for k, v in content.items() if k != "manifest"})
+        except (StatementError, UndercurrentError):
+            _LOG.warning("statement_refused", member=sender)
+            return
+        async with self._lock:
+            run = await self._run_of(manifest)
+            if run is None or sender not in run.peers:
+                return
+            checked = self._checked(run, sender, manifest, statement)
+            if checked is None or checked == run.peers[sender]:
+                return
+            run.peers[sender] = checked
+            await self._records.save_peer(run.run_id, sender, checked, sequence, self._clock())
+            if run.own.is_final and not checked.is_final:
+                await self._tell(run)  # It was away when this node was done.
+            await self._advance(run)
+
+    async def begin(
+        self, manifest: RunManifest, person: str, private: Mapping[str, Any] | None = None
+    ) -> OpenRun:
+        """Open a run that this node proposes or that is due."""
+        async with self._lock:
+            known = self.open.get(manifest.run_id)
+            if known is not None:
+                return known
+            if await self._records.is_closed(manifest.run_id):
+                raise RunStateError(f"run {manifest.run_id} is over", "Propose a new one")
+            run = await self._take_up(manifest, person)
+            if private:
+                run.private, run.has_private = private, True
+            # Who proposes a run has consented to it.
+            if manifest.proposer == self.me:
+                run.approved_by = person
+            await self._advance(run)
+            return run
+
+    async def approve(self, run_id: str, person: str) -> OpenRun:
+        """Consent to a run that waits for a person."""
+        async with self._lock:
+            run = self._named(run_id, "judging")
+            run.approved_by = person
+            await self._advance(run)
+            return run
+
+    async def reject(self, run_id: str, reason: str, person: str) -> OpenRun:
+        """Refuse a run that waits for a person, or give up one that is not being computed."""
+        async with self._lock:
+            run = self._named(run_id, "judging", "consented", "failed")
+            phase: Phase = "refused" if run.own.phase == "judging" else "abandoned"
+            told = reason or f"{self.me} does not want it"
+            await self._state(run, phase, person=person, code="node.rejected", reason=told)
+            return run
+
+    async def tick(self) -> None:
+        """Make the moves that time brings, in the order of the queue, and say again what stands."""
+        async with self._lock:
+            for run in sorted(self.open.values(), key=lambda r: r.order):
+                await self._advance(run)
+            now = self._clock()
+            for run in list(self.open.values()):
+                await self._remind(run, now)
+
+    async def tell_again(self) -> None:
+        """Publish every standing again: a broker may have lost it."""
+        async with self._lock:
+            for run in self.open.values():
+                await self._tell(run)
+
+    async def wait_for_end(self, run_id: str) -> OpenRun | None:
+        """Return a run when this node is done with it; None if it is not open."""
+        async with self._changed:
+            run = self.open.get(run_id)
+            while run is not None and not run.own.is_final:
+                await self._changed.wait()
+        return run
+
+    async def close(self) -> None:
+        """End the computations; their runs stand as failed when the node comes back."""
+        tasks = [run.task for run in self.open.values() if run.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for run in self.open.values():
+            if run.listener is not None:
+                run.listener.close()
+
+    # Steps; the lock is held.
+
+    async def _run_of(self, manifest: RunManifest) -> OpenRun | None:
+        """Return the run of a peer's manifest, taken up if it is new; None if it comes too late."""
+        run = self.open.get(manifest.run_id)
+        if run is None:
+            run = await self._records.run(manifest.run_id, self.me)
+        if run is not None:
+            self.open[run.run_id] = run
+            return run
+        if len(self.open) >= _MOST_OPEN:
+            _LOG.warning("too_many_runs", open=len(self.open))
+            return None
+        if self._clock() > manifest.expires:
+            return None
+        return await self._take_up(manifest, manifest.proposer)
+
+    async def _take_up(self, manifest: RunManifest, person: str) -> OpenRun:
+        members = [m.id for m in manifest.members]
+        signed = self._agreement()
+        if signed is not None:
+            members = [m.id for m in signed.agreement.members]
+        peers: dict[str, Statement | None] = {m: None for m in members if m != self.me}
+        run = OpenRun(manifest, Statement(), self._clock(), peers)
+        self.open[run.run_id] = run
+        await self._save(run, Entry(person or "schedule", "run.proposed", _about(manifest)))
+        return run
+
+    def _checked(
+        self, run: OpenRun, sender: str, manifest: RunManifest, statement: Statement
+    ) -> Statement | None:
+        """Return a peer's statement if it is about the same bytes and well signed."""
+        if manifest.digest != run.manifest.digest:
+            _LOG.warning("other_manifest", member=sender, run_id=run.run_id)
+            reason = f"{sender} has another manifest under the same id"
+            return Statement("refused", code="node.other-bytes", reason=reason)
+        signed = self._agreement()
+        if not statement.signature:
+            return None if statement.phase not in ("judging", "refused", "abandoned") else statement
+        keys = {} if signed is None else {m.id: m.key for m in signed.agreement.members}
+        if not verify_manifest_signature(keys.get(sender, ""), run.manifest, statement.signature):
+            _LOG.warning("signature_refused", member=sender, run_id=run.run_id)
+            return None
+        return statement
+
+    def _named(self, run_id: str, *phases: str) -> OpenRun:
+        found = [run for name, run in self.open.items() if name.startswith(run_id)]
+        if len(found) != 1:
+            raise UnknownRunError(
+                f"{len(found) or 'no'} open runs are called {run_id}",
+                "See undercurrent runs list --open",
+            )
+        if found[0].own.phase not in phases:
+            raise RunStateError(
+                f"run {found[0].run_id} is {found[0].own.phase} here",
+                f"This can be done while it is {' or '.join(phases)}",
+            )
+        return found[0]
+
+    async def _advance(self, run: OpenRun) -> None:
+        """Make all moves that can be made now."""
+        while not run.own.is_final and self._clock() >= run.not_before:
+            if run.own.phase == "judging":
+                await self._judge(run)
+            elif self._is_superseded(run):
+                await self._state(
+                    run,
+                    "abandoned",
+                    code="consortium.superseded",
+                    reason="another agreement has come into effect",
+                )
+            move = decide(run.view(self.me, may_begin=self._may_begin(run)), *self._when())
+            if move.act == "wait":
+                return
+            await self._execute(run, move)
+
+    def _when(self) -> tuple[int, Limits]:
+        return self._clock(), self._limits
+
+    def _is_superseded(self, run: OpenRun) -> bool:
+        signed = self._agreement()
+        waits = run.own.phase in ("consented", "failed")
+        return waits and (signed is None or signed.hash != run.manifest.agreement)
+
+    async def _judge(self, run: OpenRun) -> None:
+        signed = self._agreement()
+        if signed is None:
+            run.waiting_for = "an agreement in effect"
+            return
+        left = await self._records.budget_left(signed.agreement, self._clock())
+        for other in self.open.values():
+            if other is not run and other.own.phase in ("consented", "ready"):
+                left = {bank: n - other.bits.get(bank, 0) for bank, n in left.items()}
+        verdict = judge(run.manifest, signed, self._config, self._padded(), left, self._clock())
+        run.bits = verdict.bits or {}
+        if verdict.answer == "refuse":
+            await self._state(run, "refused", code=verdict.code, reason=verdict.reason)
+        elif verdict.answer == "consent" or (verdict.answer == "ask" and run.approved_by):
+            run.waiting_for = ""
+            signature = sign_manifest(self._key(), run.manifest)
+            who = run.approved_by or "policy"
+            await self._state(run, "consented", person=who, signature=signature)
+        else:
+            waits = "a person's approval" if verdict.answer == "ask" else verdict.reason
+            if waits != run.waiting_for:
+                run.waiting_for = waits
+                await self._save(run, None)
+                await self._tell(run)
+
+    def _may_begin(self, run: OpenRun) -> bool:
+        """Return whether a place is free and no run before it in the queue waits for it."""
+        if not self._config.runs.enabled:
+            return False
+        busy = [r for r in self.open.values() if r.holds_place]
+        used = {r.manifest.columns for r in busy if r.manifest.columns}
+        if run.manifest.columns in used:
+            return False
+        before = [
+            r
+            for r in self.open.values()
+            if r is not run and r.order < run.order and self._could_begin(r)
+        ]
+        return len(busy) + len(before) < self._config.runs.at_once
+
+    def _could_begin(self, run: OpenRun) -> bool:
+        signed = all(p is not None and p.signature for p in run.peers.values())
+        return signed and run.own.phase == "consented" and self._clock() >= run.not_before
+
+    async def _execute(self, run: OpenRun, move: Move) -> None:
+        told: dict[str, Any] = {"code": move.code, "reason": move.reason}
+        if move.act == "get-ready":
+            await self._get_ready(run, move.attempt)
+        elif move.act == "start":
+            await self._start(run)
+        elif move.act in ("stop", "fail", "drop"):
+            await self._end_attempt(run)
+            await self._state(run, "failed", **told)
+        elif move.act == "try-again":
+            await self._state(run, "consented", attempt=move.attempt, started=False)
+        elif move.act == "store":
+            await self._store(run)
+        else:
+            await self._end_attempt(run)
+            await self._state(run, "refused" if move.act == "refuse" else "abandoned", **told)
+
+    async def _get_ready(self, run: OpenRun, attempt: int) -> None:
+        try:
+            run.listener = self._runner.listen()
+        except OSError:
+            _LOG.error("no_port", run_id=run.run_id)
+            run.not_before = self._clock() + 5 * _SECOND
+            return
+        port = run.listener.getsockname()[1]
+        await self._state(run, "ready", attempt=attempt, port=port, started=False)
+
+    async def _start(self, run: OpenRun) -> None:
+        """Charge the budgets, state ``running``, and start the worker."""
+        signed = self._agreement()
+        if signed is None or run.listener is None:
+            await self._end_attempt(run)
+            await self._state(run, "failed", code="node.no-agreement", reason="no agreement")
+            return
+        port = run.own.port
+        try:
+            run.tries += 1
+            await self._state(run, "running", charge=signed.agreement, port=port, started=True)
+        except UndercurrentError as error:
+            await self._end_attempt(run)
+            await self._state(run, "abandoned", code=error.code, reason=error.message)
+            return
+        run.task = asyncio.create_task(self._compute(run, signed))
+
+    async def _compute(self, run: OpenRun, signed: SignedAgreement) -> None:
+        """Run the worker beside everything else, and state how it ended."""
+        attempt = run.own.attempt
+        try:
+            report = await self._runner.compute(run, signed, lambda p: self._note(run, p))
+            failure = self._wrong_report(run, report)
+        except (UndercurrentError, EngineError, OSError) as error:
+            report, failure = {}, _failure_of(error)
+        async with self._lock:
+            if run.own.phase != "running" or run.own.attempt != attempt:
+                return
+            run.task = None
+            run.listener = None
+            if failure is None:
+                await self._state(run, "computed", details=_told_of(report))
+            else:
+                self._runner.drop(run)
+                await self._state(run, "failed", code=failure[0], reason=failure[1])
+            await self._advance(run)
+
+    def _wrong_report(self, run: OpenRun, report: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Return why a finished run must not be stored: it discloses more than was charged."""
+        disclosed = int(report.get("disclosed_bits", 0))
+        if disclosed <= run.bits.get(self.me, 0):
+            return None
+        return "node.size-changed", f"{self.me} has grown since it told its size"
+
+    def _note(self, run: OpenRun, progress: Progress) -> None:
+        """Take note of a worker's progress; it is told with the next reminder."""
+        if run.own.phase == "running":
+            run.own = replace(run.own, progress=progress)
+
+    async def _end_attempt(self, run: OpenRun) -> None:
+        """End the worker of an attempt and remove what it left."""
+        if run.task is not None:
+            run.task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await run.task
+            run.task = None
+        if run.listener is not None:
+            run.listener.close()
+            run.listener = None
+        self._runner.drop(run)
+
+    async def _store(self, run: OpenRun) -> None:
+        """Store the result; what cannot be stored now is tried again, for all have voted."""
+        try:
+            result = await asyncio.to_thread(self._runner.result, run)
+            await self._state(run, "stored", result=result)
+        except Exception:
+            run.not_before = self._clock() + 10 * _SECOND
+            run.waiting_for = "its result to be stored"
+            _LOG.exception("store_failed", run_id=run.run_id)
+            return
+        self._runner.drop(run)
+
+    async def _state(
+        self,
+        run: OpenRun,
+        phase: Phase,
+        *,
+        person: str = "",
+        charge: Any = None,
+        result: Any = None,
+        details: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> None:
+        """Put this node's new standing on record, then tell the others."""
+        before, since = run.own, run.since
+        run.own, run.since = run.own.moved(phase, **changes), self._clock()
+        if run.own.is_final:
+            run.waiting_for = ""
+        entry = Entry(
+            person or self.me,
+            f"run.{phase}",
+            {"attempt": run.own.attempt}
+            | {k: v for k, v in (("code", run.own.code), ("reason", run.own.reason)) if v}
+            | ({"bits": dict(run.bits)} if charge is not None else {})
+            | dict(details or {}),
+        )
+        try:
+            await self._save(run, entry, charge=charge, result=result)
+        except BaseException:
+            run.own, run.since = before, since
+            raise
+        _LOG.info(
+            "run",
+            run_id=run.run_id,
+            phase=phase,
+            attempt=run.own.attempt,
+            code=run.own.code or None,
+        )
+        await self._tell(run)
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _save(
+        self, run: OpenRun, entry: Entry | None, *, charge: Any = None, result: Any = None
+    ) -> None:
+        await self._records.save(run, entry, self._clock(), charge=charge, result=result)
+
+    async def _tell(self, run: OpenRun) -> None:
+        run.told = self._clock()
+        content = run.own.content() | {"manifest": run.manifest.canonical().decode()}
+        await self._publish(run.run_id, content, run.manifest.expires)
+
+    async def _remind(self, run: OpenRun, now: int) -> None:
+        """Say again what stands: progress often, the rest seldom; forget what is over for all."""
+        if run.is_over_for_all or (
+            run.own.is_final and now > run.manifest.expires + 3600 * _SECOND
+        ):
+            await self._clear(run.run_id)
+            del self.open[run.run_id]
+            return
+        pause = _PROGRESS if run.own.progress is not None else _HEARTBEAT
+        if now - run.told >= pause:
+            await self._tell(run)
+
+
+def _about(manifest: RunManifest) -> dict[str, Any]:
+    """Return what the audit log says of a manifest; all of it is public."""
+    return {
+        "analysis": manifest.analysis,
+        "policy": manifest.policy,
+        "proposer": manifest.proposer,
+        "manifest": json.loads(manifest.canonical()),
+    }
+
+
+def _told_of(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the audit log says of a finished computation."""
+    names = ("disclosed_bits", "released", "iterations", "padded_sizes", "seconds")
+    return {name: report[name] for name in names if name in report}
+
+
+def _failure_of(error: Exception) -> tuple[str, str]:
+    """Return code and words of a failure; words that could hold data stay in this node's log."""
+    code, message = getattr(error, "code", "node.system"), str(error)
+    if isinstance(error, WorkersFailedError):
+        failure = next((e.failure for e in error.exits if e.failure is not None), None)
+        if failure is not None:
+            code, message = str(failure["code"]), str(failure["message"])
+        else:
+            message = error.message
+    elif isinstance(error, UndercurrentError):
+        message = error.message
+    if code.startswith(_TELLABLE):
+        return code, message[:400]
+    return code, f"error {code}: see the node's log"

@@ -1,0 +1,31 @@
+"""Which of a node's keys is its signing key now, and which have been."""
+
+from bank_node.consortium import Book
+from bank_node.identity import MissingKeyError, SigningKey, find_signing_key, latest
+from bank_node.identity.keys import numbered
+from bank_node.node.config import NodeConfig
+
+__all__ = ["own_key", "own_keys"]
+
+
+def own_key(config: NodeConfig, book: Book) -> SigningKey:
+    """Return the key that the newest installed agreement names; without one, the latest key.
+
+    Raises:
+        IdentityError: it is not there, or others can read it.
+    """
+    for signed in reversed(book.versions()):
+        own = signed.agreement.member(config.node.id)
+        if own is not None:
+            return find_signing_key(config.keys, own.key)
+    path = latest(config.keys, "signing")
+    if path is None:
+        raise MissingKeyError(
+            f"there is no signing key in {config.keys}", "Make one: undercurrent node init"
+        )
+    return SigningKey.load(path)
+
+
+def own_keys(config: NodeConfig) -> list[str]:
+    """Return all public keys of this node, old ones included: they have signed its audit log."""
+    return [SigningKey.load(path).public for path in numbered(config.keys, "signing")]

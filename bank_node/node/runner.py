@@ -1,0 +1,172 @@
+"""Starting the workers of a node and keeping what they leave until it is stored.
+
+::
+
+    NODE/runs/<run>-<attempt>/       results of an attempt, durable once report.json is there
+    NODE/columns/<run>-<attempt>/    prepared columns, of a preparation
+
+A worker reads the payments that the database lists; while it does, nothing is taken in.
+"""
+
+import asyncio
+import shutil
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bank_node.consortium import SignedAgreement
+from bank_node.identity import find_credentials
+from bank_node.job import DataSource, Deadlines, Rehearsal
+from bank_node.node.compute import (
+    Attempt,
+    StagedResult,
+    compute,
+    finish,
+    listen,
+    progress_of,
+    read_report,
+    read_result,
+)
+from bank_node.node.config import NodeConfig
+from bank_node.node.errors import NoAgreementError
+from bank_node.node.open_run import OpenRun
+from bank_node.node.statement import Progress
+
+__all__ = ["WorkerRunner"]
+
+_DAY = 86_400_000_000
+_REHEARSED_DAYS = 28
+
+
+class WorkerRunner:
+    """The workers of one node.
+
+    Args:
+        config: the node's configuration.
+        day_files: names of the day files that the database lists.
+        columns_of: folder of the columns of a preparation, or None.
+    """
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        day_files: Callable[[], list[str]],
+        columns_of: Callable[[str], Path | None],
+    ) -> None:
+        self.data_in_use = asyncio.Lock()
+        self._config = config
+        self._day_files = day_files
+        self._columns_of = columns_of
+
+    def listen(self) -> socket.socket:
+        """Return a listening socket on a free port of this node's range."""
+        node = self._config.node
+        return listen(node.bind, node.port, node.port_count)
+
+    async def compute(
+        self, run: OpenRun, signed: SignedAgreement, on_progress: Callable[[Progress], None]
+    ) -> dict[str, Any]:
+        """Run this node's worker; its result is durable when this returns."""
+        reading = _Held(self.data_in_use)
+        await reading.take()
+
+        def on_event(event: dict[str, Any]) -> None:
+            progress = progress_of(event)
+            if progress is None:
+                return
+            if progress.phase != "load" or progress.done >= progress.total:
+                reading.let_go()
+            on_progress(progress)
+
+        try:
+            attempt = await asyncio.to_thread(self._attempt, run, signed)
+            report = await compute(run.manifest, self._config.node.id, attempt, on_event)
+            await asyncio.to_thread(finish, attempt.out, report)
+        finally:
+            reading.let_go()
+            if run.listener is not None:
+                run.listener.close()
+        return report
+
+    def staged(self, run: OpenRun) -> Mapping[str, Any] | None:
+        """Return the report of a durable result of the present attempt, else None."""
+        return read_report(self._folder(run))
+
+    def result(self, run: OpenRun) -> StagedResult:
+        """Return what the present attempt has left, to be stored."""
+        return read_result(self._folder(run))
+
+    def columns(self, run: OpenRun) -> Path:
+        """Return the folder of the columns that the present attempt prepares."""
+        return self._config.columns / f"{run.run_id}-{run.own.attempt}"
+
+    def drop(self, run: OpenRun) -> None:
+        """Remove what the run's attempts have left, but columns that are stored."""
+        for folder in self._config.staging.glob(f"{run.run_id}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+        if run.manifest.prepare_runs and run.own.phase != "stored":
+            for folder in self._config.columns.glob(f"{run.run_id}-*"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _folder(self, run: OpenRun) -> Path:
+        return self._config.staging / f"{run.run_id}-{run.own.attempt}"
+
+    def _attempt(self, run: OpenRun, signed: SignedAgreement) -> Attempt:
+        config, manifest = self._config, run.manifest
+        own = next(m for m in signed.agreement.members if m.id == config.node.id)
+        out = self._folder(run)
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True, mode=0o700)
+        columns = None
+        if manifest.prepare_runs:
+            columns = self.columns(run)
+            columns.parent.mkdir(mode=0o700, exist_ok=True)
+        elif manifest.columns:
+            columns = self._columns_of(manifest.columns)
+        if run.listener is None:
+            raise NoAgreementError("the run has no port", "Propose it again")
+        ports = {m: p.port for m, p in run.peers.items() if p is not None}
+        return Attempt(
+            agreement=signed.agreement,
+            number=run.own.attempt,
+            ports=ports | {config.node.id: run.own.port},
+            listener=run.listener,
+            credentials=find_credentials(config.keys, own.certificate),
+            data=self._data(run) if own.role == "bank" else None,
+            columns=columns,
+            out=out,
+            deadlines=Deadlines(
+                start=config.runs.start, silence=config.runs.silence, receive=config.runs.receive
+            ),
+            private=run.private,
+        )
+
+    def _data(self, run: OpenRun) -> DataSource:
+        """Return what the worker reads: the payments taken in, or made-up ones for a rehearsal."""
+        base = None if self._config.data is None else self._config.data.base_currency
+        folder = self._config.data_folder
+        if run.manifest.rehearsal:
+            until = run.manifest.created // _DAY * _DAY
+            rehearsal = Rehearsal(
+                seed=run.run_id, since=until - _REHEARSED_DAYS * _DAY, until=until
+            )
+            return DataSource(folder=folder, rehearsal=rehearsal)
+        return DataSource(folder=folder, base_currency=base, files=self._day_files())
+
+
+class _Held:
+    """A lock that is let go once, by whoever comes first."""
+
+    def __init__(self, lock: asyncio.Lock) -> None:
+        self._lock = lock
+        self._is_held = False
+
+    async def take(self) -> None:
+        await self._lock.acquire()
+        self._is_held = True
+
+    def let_go(self) -> None:
+        if self._is_held:
+            self._is_held = False
+            self._lock.release()
