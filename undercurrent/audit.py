@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -55,21 +55,33 @@ def show(
         typer.echo(json.dumps([vars(e) | {"details": json.loads(e.details)} for e in found]))
         return
     table = Table()
-    for name in ("no.", "time", "who", "what", "run", "details"):
-        table.add_column(name, overflow="fold")
+    for name in ("no.", "time", "who", "what", "run"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("details", overflow="fold")
     for entry in found:
-        details = json.loads(entry.details)
-        details.pop("manifest", None)
-        words = ", ".join(f"{k} {v}" for k, v in details.items() if v not in ("", {}, []))
         table.add_row(
             str(entry.number),
             describe_time(entry.at),
             entry.actor,
             entry.action,
-            (entry.run_id or "")[:12],
-            words,
+            (entry.run_id or "")[:8],
+            _in_words(json.loads(entry.details)),
         )
     Console().print(table)
+
+
+def _in_words(details: dict[str, Any]) -> str:
+    """Return the details that fit in a line; --json has all of them."""
+    words = []
+    for name, value in details.items():
+        if isinstance(value, dict):
+            inner = {k: v for k, v in value.items() if isinstance(v, int | str) and v}
+            value = " ".join(f"{k} {v}" for k, v in inner.items())
+            if name in ("manifest", "padded_sizes", "seconds"):
+                continue
+        if value not in ("", [], None):
+            words.append(f"{name.replace('_', ' ')} {value}")
+    return ", ".join(words)
 
 
 @app.command("verify")

@@ -16,7 +16,18 @@ import simdata.cli
 from bank_node.errors import UndercurrentError
 from graph_mpc.errors import EngineError
 from graph_mpc.session import PeerError, SessionError
-from undercurrent import __version__, audit, bench, demo, doctor, lab, node, runs, trace
+from undercurrent import (
+    __version__,
+    audit,
+    bench,
+    consortium,
+    demo,
+    doctor,
+    lab,
+    node,
+    runs,
+    trace,
+)
 
 __all__ = ["app", "main"]
 
@@ -33,6 +44,7 @@ app = typer.Typer(
 app.add_typer(simdata.cli.app, name="simdata")
 app.add_typer(lab.app, name="lab")
 app.add_typer(node.app, name="node")
+app.add_typer(consortium.app, name="consortium")
 app.add_typer(runs.app, name="runs")
 app.add_typer(audit.app, name="audit")
 app.command("trace")(trace.trace)

@@ -8,14 +8,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bank_node.errors import OutputExistsError
 from bank_node.node.client import ask
 from bank_node.node.config import default_folder
 from undercurrent.lab import parse_pairs
+from undercurrent.rows import show_rows, write_rows
 from undercurrent.waiting import describe_time, wait_for_run
 
 __all__ = ["NodeOption", "app"]
 
-app = typer.Typer(help="Joint runs: propose, approve, reject, list, show.", no_args_is_help=True)
+app = typer.Typer(
+    help="Joint runs: propose, approve, reject, list, show, result.", no_args_is_help=True
+)
 
 NodeOption = Annotated[
     Path | None, typer.Option("--node", metavar="DIR", help="The node's folder. [default: node]")
@@ -25,7 +29,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.callback()
 def _runs() -> None:
-    """Joint runs: propose, approve, reject, list, show."""
+    """Joint runs: propose, approve, reject, list, show, result."""
 
 
 @app.command("propose")
@@ -127,14 +131,15 @@ def list_runs(
         console.print("no runs yet")
         return
     table = Table()
-    for name in ("run", "analysis", "proposer", "created", "state", "why"):
-        table.add_column(name, overflow="fold")
+    for name in ("run", "analysis", "by", "created", "state"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("why", overflow="fold")
     for run in runs:
         table.add_row(
-            run["run_id"][:12],
-            run["analysis"] + (" (rehearsal)" if run["rehearsal"] else ""),
+            run["run_id"][:8],
+            run["analysis"] + _kind(run),
             run["schedule"] or run["proposer"],
-            describe_time(run["created"]),
+            describe_time(run["created"])[5:16],
             run["phase"],
             run["reason"] or _waits(run),
         )
@@ -154,6 +159,39 @@ def show(
       undercurrent runs show 3f9a
     """
     _tell(ask(node or default_folder(), "GET", f"/runs/{run_id}"), as_json=as_json)
+
+
+@app.command("result")
+def result(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or its start.")],
+    out: Annotated[Path | None, typer.Option(help="Write the rows as CSV (0600).")] = None,
+    node: NodeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a run released to this bank; that it was read goes into the audit log.
+
+    Examples:
+
+      undercurrent runs result 3f9a
+
+      undercurrent runs result 3f9a --out bands.csv
+    """
+    if out is not None and out.exists():
+        raise OutputExistsError(f"{out} is there already", "Choose another file")
+    found = ask(node or default_folder(), "GET", f"/runs/{run_id}/result")
+    if out is not None:
+        write_rows(out, found)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        show_rows(found, out)
+
+
+def _kind(run: dict[str, Any]) -> str:
+    """Return a mark for runs without a result of their own."""
+    if run["rehearsal"]:
+        return ", rehearsal"
+    return ", columns" if run["prepare_runs"] else ""
 
 
 def _waits(run: dict[str, Any]) -> str:

@@ -1,7 +1,5 @@
 """``undercurrent trace``: where the money of own accounts went, asked of the running node."""
 
-import csv
-import io
 import json
 import sys
 from pathlib import Path
@@ -9,18 +7,16 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from bank_node.errors import OutputExistsError, ParameterError
 from bank_node.node.client import ask
 from bank_node.node.config import default_folder
 from undercurrent.lab import parse_pairs
+from undercurrent.rows import show_rows, write_rows
 from undercurrent.runs import JsonOption, NodeOption
 from undercurrent.waiting import wait_for_run
 
 __all__ = ["trace"]
-
-_SHOWN = 30
 
 
 def trace(
@@ -82,11 +78,11 @@ def trace(
         _explain(run, as_json=as_json)
     result = ask(folder, "GET", f"/runs/{run['run_id']}/result")
     if out is not None:
-        _write(out, result)
+        write_rows(out, result)
     if as_json:
         typer.echo(json.dumps(result, indent=2))
     else:
-        _show(result, out)
+        show_rows(result, out)
 
 
 def _accounts(given: list[str]) -> list[str]:
@@ -107,28 +103,3 @@ def _explain(run: dict[str, Any], *, as_json: bool) -> None:
     )
     is_policy = run["phase"] == "refused" or str(run["code"]).startswith(("consortium.", "store."))
     raise typer.Exit(3 if is_policy else 4)
-
-
-def _write(path: Path, result: dict[str, Any]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(result["columns"])
-    writer.writerows(result["rows"])
-    with path.open("x", encoding="utf-8") as file:
-        path.chmod(0o600)
-        file.write(text.getvalue())
-
-
-def _show(result: dict[str, Any], out: Path | None) -> None:
-    console = Console(highlight=False)
-    rows = result["rows"]
-    table = Table(title=f"{len(rows):,} rows of own accounts")
-    for name in result["columns"]:
-        table.add_column(name, justify="right" if name in ("amount", "slice") else "left")
-    for row in rows[:_SHOWN]:
-        table.add_row(*(f"{v:,.2f}" if isinstance(v, float) else str(v) for v in row))
-    console.print(table)
-    if len(rows) > _SHOWN:
-        console.print(f"... and {len(rows) - _SHOWN:,} more: use --out or --json")
-    if out is not None:
-        console.print(f"all rows: {out}", soft_wrap=True)

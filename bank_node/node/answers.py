@@ -12,6 +12,8 @@ from bank_node.consortium import (
     budget_of,
     proposed_manifest,
 )
+from bank_node.consortium.bounds import has_window
+from bank_node.consortium.canonical import moment_text
 from bank_node.errors import ParameterError
 from bank_node.ingest import canonical_account, canonical_bank
 from bank_node.node.accounts import own_accounts
@@ -22,6 +24,7 @@ from bank_node.node.errors import NoAgreementError, RunStateError, UnknownRunErr
 from bank_node.node.keeper import RunKeeper
 from bank_node.node.open_run import OpenRun
 from bank_node.node.records import Entry, Records
+from bank_node.node.runner import rehearsed_window
 from bank_node.node.taking import Taking
 from bank_node.versions import versions
 
@@ -139,7 +142,9 @@ class Answers:
                 f"{proposal.analysis} with accounts is a question of this bank's own",
                 "Ask it with undercurrent trace, which keeps the accounts private",
             )
-        manifest = self._manifest(signed, rule, public, proposal.policy, person, proposal)
+        if proposal.rehearse:
+            public = self._rehearsed_window(proposal.analysis) | dict(public)
+        manifest = self._manifest(signed, rule, public, proposal.policy, proposal)
         return _brief(await self._keeper.begin(manifest, person))
 
     async def approve(self, run_id: str, person: str) -> dict[str, Any]:
@@ -160,9 +165,7 @@ class Answers:
         public, private = find_analysis(_TRACE).private_inputs(raw)
         await self._check_own(accounts)
         columns = await self._prepared_for(rule, public) if question.prepared else ""
-        manifest = self._manifest(
-            signed, rule, public, question.policy, person, None, columns=columns
-        )
+        manifest = self._manifest(signed, rule, public, question.policy, None, columns=columns)
         run = await self._keeper.begin(manifest, person, private[me])
         return _brief(run)
 
@@ -187,17 +190,17 @@ class Answers:
         rule: AnalysisRule,
         public: Mapping[str, Any],
         policy: str,
-        person: str,
         proposal: Proposal | None,
         *,
         columns: str = "",
     ) -> RunManifest:
-        """Return a manifest that this node proposes."""
+        """Return a manifest that this node proposes; what is fixed by agreement is filled in."""
+        fixed = {k: r.value for k, r in rule.parameters.items() if r.value is not None}
         return proposed_manifest(
             signed,
             self._config.node.id,
             rule.name,
-            {key: str(value) for key, value in public.items()},
+            fixed | {key: str(value) for key, value in public.items()},
             policy or rule.policies[0],
             self._clock(),
             rehearsal=proposal is not None and proposal.rehearse,
@@ -205,6 +208,13 @@ class Answers:
             columns=columns,
             valid=_VALID,
         )
+
+    def _rehearsed_window(self, analysis: str) -> dict[str, str]:
+        """Return the window of the made-up payments, for an analysis that looks at one."""
+        if not has_window(find_analysis(analysis)):
+            return {}
+        since, until = rehearsed_window(self._clock())
+        return {"since": moment_text(since), "until": moment_text(until)}
 
     async def _check_own(self, accounts: list[str]) -> None:
         """Refuse accounts that are not this bank's, before anything is proposed for them."""

@@ -23,12 +23,14 @@ from bank_node.consortium import Book, SignedAgreement
 from bank_node.coordination import BrokerConfig, Bus, Guard, Message, run_tail, status_tail
 from bank_node.errors import UndercurrentError
 from bank_node.identity import find_credentials
+from bank_node.intake import IntakeReport
 from bank_node.node.answers import Answers
 from bank_node.node.board import Board, own_status, parse_status
 from bank_node.node.config import NodeConfig
 from bank_node.node.control import serve_control
 from bank_node.node.errors import AlreadyRunningError
 from bank_node.node.keeper import RunKeeper
+from bank_node.node.measuring import Measuring
 from bank_node.node.own_keys import own_key, own_keys
 from bank_node.node.records import Entry, Positions, Records, columns_folder
 from bank_node.node.runner import WorkerRunner
@@ -37,7 +39,6 @@ from bank_node.node.taking import Taking
 from bank_node.node.upkeep import upkeep
 from bank_node.operation.http import operation_app, serve
 from bank_node.operation.logs import LogGuard
-from bank_node.operation.metrics import NodeMetrics
 from bank_node.store import Database
 from bank_node.versions import versions
 
@@ -87,6 +88,7 @@ async def _until_stopped(config: NodeConfig, log: LogGuard) -> None:
         loop.add_signal_handler(number, stop.set)
     async with Node.started(config) as node:
         log.members = node.member_names
+        node.log = log
         await node.until(stop)
 
 
@@ -102,22 +104,25 @@ class Node:
             config, records.day_files, lambda p: columns_folder(config.columns, p)
         )
         self.bus: Bus | None = None
+        self.trouble = ""
+        self.log: LogGuard | None = None
         self._accounts: int | None = None
         self._status_due = asyncio.Event()
         self._outgoing: dict[str, tuple[dict[str, Any], int] | None] = {}
         self._something_to_say = asyncio.Event()
-        self.metrics = NodeMetrics(versions()["undercurrent"])
+        self.measuring = Measuring(versions()["undercurrent"])
         self.taking = Taking(config, records, self.runner.data_in_use, now_us, self._grown)
         self.keeper = RunKeeper(
             config,
             records,
             self.runner,
-            lambda: own_key(config, book),
+            lambda: own_key(config, book, now_us()),
             lambda: self.scheduler.agreement,
             self.board.padded,
             self._publish_run,
             self._clear_run,
             now_us,
+            self.measuring.run,
         )
         self.scheduler = Scheduler(
             config.node.id, self.book, records, self.keeper, now_us, self._remove_columns
@@ -145,7 +150,7 @@ class Node:
         async with AsyncExitStack() as stack:
             stack.callback(database.close)
             records = Records(
-                database, book, lambda: own_key(config, book), lambda: own_keys(config)
+                database, book, lambda: own_key(config, book, now_us()), lambda: own_keys(config)
             )
             node = cls(config, book, records)
             await node._take_up()
@@ -175,7 +180,9 @@ class Node:
                 task.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
             await self.keeper.close()
-            await self.records.append(Entry(self.config.node.id, "node.stopped", {}), now_us())
+            with contextlib.suppress(UndercurrentError):  # The database may be what ended it.
+                entry = Entry(self.config.node.id, "node.stopped", {})
+                await self.records.append(entry, now_us())
             _LOG.info("node_stopped", node=self.config.node.id)
 
     # Start and end.
@@ -207,15 +214,25 @@ class Node:
 
     async def _ticking(self) -> None:
         while True:
-            await self.scheduler.tick()
-            await self.keeper.tick()
+            try:
+                await self.scheduler.tick()
+                await self.keeper.tick()
+                self.trouble = ""
+            except UndercurrentError as error:
+                # The node goes on: what could not be done is tried again at the next tick.
+                if self.trouble != error.code:
+                    _LOG.exception("tick_failed", code=error.code)
+                self.trouble = error.code
             self._measure()
             await asyncio.sleep(_TICK)
 
     async def _keeping_up(self) -> None:
         while True:
             await asyncio.sleep(_UPKEEP_EVERY)
-            await upkeep(self.config, self.records, self.runner.data_in_use, now_us)
+            try:
+                await upkeep(self.config, self.records, self.runner.data_in_use, now_us)
+            except UndercurrentError as error:
+                _LOG.exception("upkeep_failed", code=error.code)
 
     async def _on_the_bus(self) -> None:
         """Be on the bus while there is an agreement; a new agreement is a new connection."""
@@ -235,7 +252,7 @@ class Node:
             self._broker(signed),
             consortium=self.config.node.consortium,
             member=self.config.node.id,
-            key=own_key(self.config, self.book),
+            key=own_key(self.config, self.book, now_us()),
             members=self._member_keys,
             next_sequence=self.records.next_sequence,
             guard=Guard(Positions(self.records.database)),
@@ -269,7 +286,7 @@ class Node:
                 _LOG.exception("message_failed", sender=message.sender, kind=message.kind)
 
     async def _handle(self, message: Message) -> None:
-        self.metrics.message_accepted()
+        self.measuring.metrics.message_accepted()
         if message.kind == "statement":
             await self.keeper.receive(message.sender, message.content, message.sequence)
             return
@@ -284,6 +301,7 @@ class Node:
         while True:
             self._status_due.clear()
             await self._publish_status(bus, "online")
+            await self._measure_slowly()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STATUS_EVERY):
                     await self._status_due.wait()
@@ -352,7 +370,8 @@ class Node:
         self._status_due.set()
         await self.keeper.tell_again()
 
-    def _grown(self, accounts: int) -> None:
+    def _grown(self, accounts: int, report: IntakeReport) -> None:
+        self.measuring.intake(report)
         if accounts != self._accounts:
             self._accounts = accounts
             self._status_due.set()
@@ -366,7 +385,7 @@ class Node:
     @property
     def registry(self) -> CollectorRegistry:
         """The metrics."""
-        return self.metrics.registry
+        return self.measuring.metrics.registry
 
     def health(self) -> list[str]:
         """Reasons to start the process again: none while its loops turn."""
@@ -379,18 +398,33 @@ class Node:
             reasons.append("no agreement is in effect")
         if self.bus is None or not self.bus.connected:
             reasons.append("the broker is not connected")
+        if self.trouble:
+            reasons.append(f"error {self.trouble}: see the log")
         if self.taking.problem:
             reasons.append("the last taking in failed")
         if self.config.node.role == "bank" and self._accounts is None:
             reasons.append("nothing was taken in yet")
         return reasons
 
+    async def _measure_slowly(self) -> None:
+        """Measure what takes a look at the database or at files."""
+        signed = self.scheduler.agreement
+        if signed is None:
+            return
+        self.measuring.budgets(await self.records.budget_left(signed.agreement, now_us()))
+        own = signed.agreement.member(self.config.node.id)
+        if own is not None:
+            self.measuring.certificates(find_credentials(self.config.keys, own.certificate))
+
     def _measure(self) -> None:
         runs = self.keeper.open.values()
         running = sum(r.holds_place for r in runs)
         queued = sum(r.own.phase == "consented" for r in runs)
-        self.metrics.runs(running, queued)
-        self.metrics.connected(self.bus is not None and self.bus.connected)
+        self.measuring.metrics.runs(running, queued)
+        if self.log is not None:
+            self.measuring.metrics.log_dropped(self.log.dropped)
+        counters = None if self.bus is None else self.bus.counters
+        self.measuring.bus(counters, connected=self.bus is not None and self.bus.connected)
 
 
 class _ReplacedError(Exception):

@@ -31,6 +31,7 @@ from bank_node.node.machine import Limits, Move, decide
 from bank_node.node.open_run import OpenRun
 from bank_node.node.records import Entry, Records
 from bank_node.node.statement import Phase, Progress, Statement, StatementError, parse_statement
+from bank_node.store.errors import BudgetExceeded, ConflictError
 from graph_mpc.errors import EngineError
 
 __all__ = ["RunKeeper", "Runner"]
@@ -39,6 +40,7 @@ _LOG = structlog.get_logger(__name__)
 _SECOND = 1_000_000
 _HEARTBEAT = 30 * _SECOND
 _PROGRESS = 2 * _SECOND
+_AGAIN = 5 * _SECOND
 _MOST_OPEN = 5000
 _REMEMBERED = 2 * 86_400 * _SECOND
 # Codes whose words name only members, runs and limits, and so may be told to other members.
@@ -74,6 +76,10 @@ class Runner(Protocol):
         ...
 
 
+def _ignore(_run: OpenRun) -> None:
+    """Let nobody know."""
+
+
 class RunKeeper:
     """Keeps all runs of one node.
 
@@ -87,6 +93,7 @@ class RunKeeper:
         publish: tells the others where this node stands in a run.
         clear: takes back what was published of a run that is over for all.
         clock: microseconds since 1970.
+        observe: called after each change of this node's standing.
     """
 
     def __init__(
@@ -100,6 +107,7 @@ class RunKeeper:
         publish: Callable[[str, dict[str, Any], int], Awaitable[None]],
         clear: Callable[[str], Awaitable[None]],
         clock: Callable[[], int],
+        observe: Callable[[OpenRun], None] = _ignore,
     ) -> None:
         self.me = config.node.id
         self.open: dict[str, OpenRun] = {}
@@ -112,6 +120,7 @@ class RunKeeper:
         self._publish = publish
         self._clear = clear
         self._clock = clock
+        self._observe = observe
         self._lock = asyncio.Lock()
         self._changed = asyncio.Condition()
         section = config.runs
@@ -201,11 +210,15 @@ class RunKeeper:
     async def tick(self) -> None:
         """Make the moves that time brings, in the order of the queue, and say again what stands."""
         async with self._lock:
-            for run in sorted(self.open.values(), key=lambda r: r.order):
-                await self._advance(run)
             now = self._clock()
-            for run in list(self.open.values()):
-                await self._remind(run, now)
+            for run in sorted(self.open.values(), key=lambda r: r.order):
+                try:
+                    await self._advance(run)
+                    await self._remind(run, now)
+                except UndercurrentError as error:
+                    # Of the database, for example: the run stays where it is and is tried again.
+                    run.not_before = now + _AGAIN
+                    _LOG.error("run_not_moved", run_id=run.run_id, code=error.code)
 
     async def tell_again(self) -> None:
         """Publish every standing again: a broker may have lost it."""
@@ -255,8 +268,8 @@ class RunKeeper:
             members = [m.id for m in signed.agreement.members]
         peers: dict[str, Statement | None] = {m: None for m in members if m != self.me}
         run = OpenRun(manifest, Statement(), self._clock(), peers)
-        self.open[run.run_id] = run
         await self._save(run, Entry(person or "schedule", "run.proposed", _about(manifest)))
+        self.open[run.run_id] = run
         return run
 
     def _checked(
@@ -395,9 +408,8 @@ class RunKeeper:
             return
         port = run.own.port
         try:
-            run.tries += 1
             await self._state(run, "running", charge=signed.agreement, port=port, started=True)
-        except UndercurrentError as error:
+        except (BudgetExceeded, ConflictError) as error:
             await self._end_attempt(run)
             await self._state(run, "abandoned", code=error.code, reason=error.message)
             return
@@ -411,17 +423,35 @@ class RunKeeper:
             failure = self._wrong_report(run, report)
         except (UndercurrentError, EngineError, OSError) as error:
             report, failure = {}, _failure_of(error)
+        while not await self._settled(run, attempt, report, failure):  # noqa: ASYNC110 - of a disk
+            await asyncio.sleep(_AGAIN / _SECOND)
+
+    async def _settled(
+        self,
+        run: OpenRun,
+        attempt: int,
+        report: Mapping[str, Any],
+        failure: tuple[str, str] | None,
+    ) -> bool:
+        """State how a computation ended; false if that cannot be put on record now."""
         async with self._lock:
             if run.own.phase != "running" or run.own.attempt != attempt:
-                return
+                return True
+            try:
+                if failure is None:
+                    run.report = report
+                    await self._state(run, "computed", details=_told_of(report))
+                else:
+                    self._runner.drop(run)
+                    await self._state(run, "failed", code=failure[0], reason=failure[1])
+            except UndercurrentError as error:
+                run.waiting_for = "its end to be put on record"
+                _LOG.error("run_not_recorded", run_id=run.run_id, code=error.code)
+                return False
             run.task = None
             run.listener = None
-            if failure is None:
-                await self._state(run, "computed", details=_told_of(report))
-            else:
-                self._runner.drop(run)
-                await self._state(run, "failed", code=failure[0], reason=failure[1])
             await self._advance(run)
+            return True
 
     def _wrong_report(self, run: OpenRun, report: Mapping[str, Any]) -> tuple[str, str] | None:
         """Return why a finished run must not be stored: it discloses more than was charged."""
@@ -452,8 +482,8 @@ class RunKeeper:
         try:
             result = await asyncio.to_thread(self._runner.result, run)
             await self._state(run, "stored", result=result)
-        except Exception:
-            run.not_before = self._clock() + 10 * _SECOND
+        except (UndercurrentError, OSError):
+            run.not_before = self._clock() + _AGAIN
             run.waiting_for = "its result to be stored"
             _LOG.exception("store_failed", run_id=run.run_id)
             return
@@ -471,8 +501,9 @@ class RunKeeper:
         **changes: Any,
     ) -> None:
         """Put this node's new standing on record, then tell the others."""
-        before, since = run.own, run.since
+        before, since, tries = run.own, run.since, run.tries
         run.own, run.since = run.own.moved(phase, **changes), self._clock()
+        run.tries += phase == "running"
         if run.own.is_final:
             run.waiting_for = ""
         entry = Entry(
@@ -486,7 +517,7 @@ class RunKeeper:
         try:
             await self._save(run, entry, charge=charge, result=result)
         except BaseException:
-            run.own, run.since = before, since
+            run.own, run.since, run.tries = before, since, tries
             raise
         _LOG.info(
             "run",
@@ -495,6 +526,7 @@ class RunKeeper:
             attempt=run.own.attempt,
             code=run.own.code or None,
         )
+        self._observe(run)
         await self._tell(run)
         async with self._changed:
             self._changed.notify_all()

@@ -33,6 +33,7 @@ class OpenRun:
         private: the inputs themselves: in memory only, gone with the node.
         listener: socket of the next worker.
         task: its computation.
+        report: of the worker that has ended well.
         not_before: a step that failed here is not tried again before that, microseconds.
         told: when the standing was last published, microseconds.
     """
@@ -50,6 +51,7 @@ class OpenRun:
     private: Mapping[str, Any] = field(default_factory=dict, repr=False)
     listener: socket.socket | None = field(default=None, repr=False)
     task: "asyncio.Task[None] | None" = field(default=None, repr=False)
+    report: Mapping[str, Any] = field(default_factory=dict, repr=False)
     not_before: int = 0
     told: int = 0
 

@@ -8,16 +8,19 @@ from bank_node.node.config import NodeConfig
 __all__ = ["own_key", "own_keys"]
 
 
-def own_key(config: NodeConfig, book: Book) -> SigningKey:
-    """Return the key that the newest installed agreement names; without one, the latest key.
+def own_key(config: NodeConfig, book: Book, now: int) -> SigningKey:
+    """Return the key that the agreement in effect names; without one, the latest key.
+
+    An agreement that is installed but not yet in effect may name a new key, which the others would
+    refuse until its date.
 
     Raises:
         IdentityError: it is not there, or others can read it.
     """
-    for signed in reversed(book.versions()):
-        own = signed.agreement.member(config.node.id)
-        if own is not None:
-            return find_signing_key(config.keys, own.key)
+    signed = book.in_effect(now)
+    own = None if signed is None else signed.agreement.member(config.node.id)
+    if own is not None:
+        return find_signing_key(config.keys, own.key)
     path = latest(config.keys, "signing")
     if path is None:
         raise MissingKeyError(

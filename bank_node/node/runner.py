@@ -33,7 +33,7 @@ from bank_node.node.errors import NoAgreementError
 from bank_node.node.open_run import OpenRun
 from bank_node.node.statement import Progress
 
-__all__ = ["WorkerRunner"]
+__all__ = ["WorkerRunner", "rehearsed_window"]
 
 _DAY = 86_400_000_000
 _REHEARSED_DAYS = 28
@@ -147,12 +147,16 @@ class WorkerRunner:
         base = None if self._config.data is None else self._config.data.base_currency
         folder = self._config.data_folder
         if run.manifest.rehearsal:
-            until = run.manifest.created // _DAY * _DAY
-            rehearsal = Rehearsal(
-                seed=run.run_id, since=until - _REHEARSED_DAYS * _DAY, until=until
-            )
+            since, until = rehearsed_window(run.manifest.created)
+            rehearsal = Rehearsal(seed=run.run_id, since=since, until=until)
             return DataSource(folder=folder, rehearsal=rehearsal)
         return DataSource(folder=folder, base_currency=base, files=self._day_files())
+
+
+def rehearsed_window(created: int) -> tuple[int, int]:
+    """Return between which times the made-up payments of a rehearsal lie, microseconds."""
+    until = created // _DAY * _DAY
+    return until - _REHEARSED_DAYS * _DAY, until
 
 
 class _Held:

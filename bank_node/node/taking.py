@@ -27,7 +27,7 @@ class Taking:
         records: its database.
         data_in_use: held while a worker reads what was taken in.
         clock: microseconds since 1970.
-        changed: called with the new number of accounts.
+        changed: called with the number of accounts and the report.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Taking:
         records: Records,
         data_in_use: asyncio.Lock,
         clock: Callable[[], int],
-        changed: Callable[[int], None],
+        changed: Callable[[int, IntakeReport], None],
     ) -> None:
         self.problem = ""
         self._config = config
@@ -80,7 +80,7 @@ class Taking:
         self.problem = ""
         await self._records.append(Entry(person, "intake", _told(report)), self._clock())
         await self._records.set_accounts(accounts)
-        self._changed(accounts)
+        self._changed(accounts, report)
         _LOG.info("intake", rows=report.rows, accepted=report.accepted)
         return report
 
