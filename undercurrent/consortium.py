@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bank_node.consortium import Book, SignedAgreement, load_agreement, office, verify_agreement
 from bank_node.consortium.canonical import moment_text, moment_us
-from bank_node.consortium.errors import AgreementError
+from bank_node.consortium.errors import AgreementError, VersionError
 from bank_node.consortium.request import Entry, JoinRequest, entry_of
 from bank_node.consortium.summary import summarise
 from bank_node.errors import OutputExistsError, ParameterError
@@ -473,7 +473,14 @@ def _previous(
 ) -> SignedAgreement | None:
     if previous is not None:
         return load_agreement(previous)
-    return Book(config.agreements).version(signed.agreement.version - 1)
+    book, number = Book(config.agreements), signed.agreement.version - 1
+    before = book.version(number)
+    if before is None and number > 0 and book.versions():
+        raise VersionError(
+            f"version {number} is not installed here, so the step from it cannot be checked",
+            "Install it first, or name it: --previous FILE",
+        )
+    return before
 
 
 def _ask(signed: SignedAgreement, before: SignedAgreement | None, config: NodeConfig) -> None:
