@@ -1,0 +1,1 @@
+"""Alembic's environment: run by ``bank_node.store.schema``, never from the command line."""
