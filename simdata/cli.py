@@ -1,9 +1,9 @@
-"""The ``simdata`` commands: make, import or look at a data set."""
+"""The ``simdata`` commands: make, import, export or look at a data set."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,11 +11,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bank_node.errors import UnknownFormatError
+from bank_node.errors import ParameterError, UnknownFormatError
 from simdata.amlsim import import_amlsim
+from simdata.amlworld import import_amlworld
+from simdata.csv_import import import_csv
 from simdata.dataset import Dataset, describe_time
 from simdata.describe import describe as describe_dataset
-from simdata.generate import generate as generate_dataset
+from simdata.exporting import export_amlworld, export_csv
+from simdata.generator import PRESETS, build_dataset, config_toml, read_config
+from simdata.rejects import REJECTED, count_rejected
+from simdata.saml_d import import_saml_d
 from simdata.tno import import_tno
 
 __all__ = ["app"]
@@ -23,14 +28,41 @@ __all__ = ["app"]
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Make, import or look at labelled data sets that are split over banks.",
+    help="Make, import, export or look at labelled data sets that are split over banks.",
 )
 
-_FORMATS = {"amlsim": import_amlsim, "tno": import_tno}
+
+@dataclass(frozen=True)
+class _Format:
+    """A format: its functions, and the options that they know beside the common ones."""
+
+    read: Callable[..., Dataset]
+    options: tuple[str, ...] = ()
+    write: Callable[..., Dataset] | None = None
+
+
+_FORMATS: Mapping[str, _Format] = {
+    "amlsim": _Format(import_amlsim),
+    "amlworld": _Format(import_amlworld, ("seed",), export_amlworld),
+    "saml-d": _Format(import_saml_d, ("seed",)),
+    "tno": _Format(import_tno),
+    "csv": _Format(import_csv, ("seed", "column_map"), export_csv),
+}
+_WRITABLE = [name for name, known in _FORMATS.items() if known.write is not None]
 
 Csv = Annotated[bool, typer.Option("--csv", help="Write CSV instead of Parquet.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an older data set in OUT.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.", show_default="small"),
+]
+Config = Annotated[
+    Path | None, typer.Option(help="TOML file with settings that differ from the preset's.")
+]
+Map = Annotated[
+    Path | None, typer.Option("--map", help="TOML file that says which column is what (csv).")
+]
 
 
 @contextmanager
@@ -45,82 +77,153 @@ def _working(text: str) -> Iterator[None]:
 
 
 def _report(out: Path, dataset: Dataset, as_json: bool) -> None:
+    rejected = count_rejected(out)
     if as_json:
-        values = asdict(dataset) | {"folder": str(out)}
+        values = asdict(dataset) | {"folder": str(out), "rejected": rejected}
         for key in ("first", "last"):
             values[f"{key}_timestamp"] = describe_time(values.pop(key))
         typer.echo(json.dumps(values))
         return
-    typer.echo(f"{out}: {dataset.name}, banks {', '.join(dataset.banks)}")
+    typer.echo(f"{out}: {dataset.name}, {len(dataset.banks)} banks")
+    for reason, n in rejected.items():
+        typer.echo(f"{n:,} rows left out: {reason} (see {REJECTED})")
     typer.echo(f"Look at it with: undercurrent simdata describe {out}")
 
 
 @app.command(
-    epilog="Examples: undercurrent simdata generate data --banks 4 --accounts 20000 --seed 7; "
+    epilog="Examples: undercurrent simdata generate data --preset medium --seed 7; "
+    "undercurrent simdata generate data --config mine.toml; "
     "undercurrent simdata generate small --accounts 300 --days 7 --csv"
 )
 def generate(
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
-    banks: Annotated[int, typer.Option(help="Number of banks.")] = 3,
-    accounts: Annotated[int, typer.Option(help="Accounts of all banks together.")] = 3000,
-    days: Annotated[int, typer.Option(help="Length in days.")] = 30,
+    preset: Preset = None,
+    config: Config = None,
     seed: Annotated[int, typer.Option(help="Seed: the same one gives the same files.")] = 1,
+    banks: Annotated[int | None, typer.Option(help="Number of banks.")] = None,
+    accounts: Annotated[int | None, typer.Option(help="Accounts of all banks together.")] = None,
+    days: Annotated[int | None, typer.Option(help="Length in days.")] = None,
     payments_per_account: Annotated[
-        float, typer.Option(help="Ordinary payments for each account, on average.")
-    ] = 10.0,
-    schemes: Annotated[
-        int | None,
-        typer.Option(help="Laundering schemes.", show_default="one for each 150 accounts"),
+        float | None, typer.Option(help="Ordinary payments for each account, on average.")
+    ] = None,
+    schemes: Annotated[int | None, typer.Option(help="Number of laundering schemes.")] = None,
+    cross_bank: Annotated[
+        float | None, typer.Option(help="Share of laundering steps that lead to another bank.")
     ] = None,
     csv: Csv = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate payments between the accounts of several banks, with laundering across them."""
+    """Simulate payments between the accounts of several banks, with laundering across them.
+
+    Single options win over the file, and the file over the preset.
+    """
+    size = {
+        "banks": banks,
+        "accounts": accounts,
+        "days": days,
+        "payments_per_account": payments_per_account,
+    }
+    changes = {"size": size, "laundering": {"schemes": schemes, "cross_bank": cross_bank}}
+    given = {
+        section: {key: value for key, value in values.items() if value is not None}
+        for section, values in changes.items()
+    }
+    settings = read_config(config, preset, given)
     with _working("Simulating payments"):
-        dataset = generate_dataset(
-            out,
-            banks=banks,
-            accounts=accounts,
-            days=days,
-            seed=seed,
-            payments_per_account=payments_per_account,
-            schemes=schemes,
-            csv=csv,
-            force=force,
-        )
+        dataset = build_dataset(out, settings, seed, csv=csv, force=force)
     _report(out, dataset, as_json)
+
+
+@app.command(
+    epilog="Examples: undercurrent simdata settings --preset medium > mine.toml; "
+    "undercurrent simdata settings --config mine.toml"
+)
+def settings(preset: Preset = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Print all settings of the generator as TOML, to be changed and given to --config."""
+    found = read_config(config, preset)
+    typer.echo(found.model_dump_json() if as_json else config_toml(found), nl=as_json)
 
 
 @app.command(
     "import",
     epilog="Examples: undercurrent simdata import amlsim 20K_cycle200.tgz cycles --banks 5; "
-    "undercurrent simdata import amlsim outputs/sample data --csv; "
+    "undercurrent simdata import amlworld HI-Small_Trans.csv data; "
+    "undercurrent simdata import saml-d SAML-D.csv data --banks 4 --seed 2; "
+    "undercurrent simdata import csv payments data --map columns.toml; "
     "undercurrent simdata import tno small data",
 )
 def import_(
     format_: Annotated[
         str, typer.Argument(metavar="FORMAT", help=f"One of: {', '.join(_FORMATS)}.")
     ],
-    src: Annotated[Path, typer.Argument(help="Archive or folder to read.")],
+    src: Annotated[Path, typer.Argument(help="Archive, file or folder to read.")],
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
     banks: Annotated[
         int | None,
-        typer.Option(help="Banks to split over, if SRC has none.", show_default="3"),
+        typer.Option(help="Banks to split over, or to merge into.", show_default="see the docs"),
     ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the split over banks.", show_default="1")
+    ] = None,
+    column_map: Map = None,
     csv: Csv = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a data set of another format into a data set folder."""
-    reader = _FORMATS.get(format_.lower())
-    if reader is None:
-        raise UnknownFormatError(
-            f"The format {format_} is not known", f"Use one of: {', '.join(_FORMATS)}"
-        )
+    """Turn a data set of another format into a data set folder.
+
+    Rows that cannot be used go to rejected.csv in OUT, each with its reason, and are counted.
+    """
+    known = _find_format(format_, list(_FORMATS))
+    options = _options(format_, known, {"seed": seed, "column_map": column_map})
     with _working(f"Importing {src.name}"):
-        dataset = reader(src, out, banks=banks, csv=csv, force=force)
+        dataset = known.read(src, out, banks=banks, csv=csv, force=force, **options)
     _report(out, dataset, as_json)
+
+
+@app.command(
+    epilog="Examples: undercurrent simdata export amlworld data out; "
+    "undercurrent simdata export csv data out --map columns.toml"
+)
+def export(
+    format_: Annotated[
+        str, typer.Argument(metavar="FORMAT", help=f"One of: {', '.join(_WRITABLE)}.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a data set.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    column_map: Map = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older export in OUT.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a data set, all banks together with the labels, in another format."""
+    known = _find_format(format_, _WRITABLE)
+    options = _options(format_, known, {"column_map": column_map})
+    with _working(f"Exporting {folder}"):
+        dataset = known.write(folder, out, force=force, **options)  # type: ignore[misc]
+    files = sorted(path.name for path in out.iterdir())
+    if as_json:
+        typer.echo(json.dumps({"folder": str(out), "name": dataset.name, "files": files}))
+    else:
+        typer.echo(f"{out}: {', '.join(files)}")
+
+
+def _find_format(name: str, usable: list[str]) -> _Format:
+    if name.lower() not in usable:
+        raise UnknownFormatError(
+            f"The format {name} is not known here", f"Use one of: {', '.join(usable)}"
+        )
+    return _FORMATS[name.lower()]
+
+
+def _options(name: str, known: _Format, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given; refuses one that the format does not know."""
+    options = {key: value for key, value in given.items() if value is not None}
+    for key in options:
+        if key not in known.options:
+            option = {"column_map": "--map"}.get(key, f"--{key}")
+            raise ParameterError(f"The format {name} has no {option}", f"Leave out {option}")
+    return options
 
 
 @app.command(

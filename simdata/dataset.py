@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bank_node.errors import (
@@ -38,10 +37,13 @@ from bank_node.errors import (
 )
 from bank_node.ingest import canonical_bank
 from bank_node.raw_tables import TableSpec, connect, load
+from simdata.writer import write_table
 
 __all__ = [
     "Dataset",
     "bank_folder",
+    "check_bank_names",
+    "dataset_toml",
     "decimal_column",
     "describe_time",
     "fresh_folder",
@@ -163,7 +165,8 @@ def describe_time(micros: int | None) -> str | None:
     return (_EPOCH + timedelta(microseconds=micros)).isoformat().replace("+00:00", "Z")
 
 
-def _toml(dataset: Dataset) -> str:
+def dataset_toml(dataset: Dataset) -> str:
+    """The text of ``dataset.toml``."""
     lines = [f"name = {json.dumps(dataset.name)}"]
     if dataset.seed is not None:
         lines.append(f"seed = {dataset.seed}")
@@ -267,10 +270,9 @@ def write_dataset(
         OutputExistsError: ``out`` is there and may not be replaced.
         ParameterError: a bank's id cannot be the name of a folder.
     """
-    _check_names(dataset.banks)
-    write = _write_csv if csv else _write_parquet
+    check_bank_names(dataset.banks)
     with fresh_folder(out, force=force) as work:
-        (work / "dataset.toml").write_text(_toml(dataset), "utf-8")
+        (work / "dataset.toml").write_text(dataset_toml(dataset), "utf-8")
         for bank in dataset.banks:
             folder = bank_folder(work, bank)
             folder.mkdir(parents=True)
@@ -278,14 +280,19 @@ def write_dataset(
             sides = pc.or_kleene(
                 pc.equal(payments["from_bank"], bank), pc.equal(payments["to_bank"], bank)
             )
-            write(own, folder / "accounts")
-            write(_with_time(payments.filter(sides)), folder / "transactions")
+            write_table(own, folder / "accounts", csv=csv)
+            write_table(_with_time(payments.filter(sides)), folder / "transactions", csv=csv)
         (work / "labels").mkdir()
-        write(labels, work / "labels" / "accounts")
-        write(patterns, work / "labels" / "patterns")
+        write_table(labels, work / "labels" / "accounts", csv=csv)
+        write_table(patterns, work / "labels" / "patterns", csv=csv)
 
 
-def _check_names(banks: Sequence[str]) -> None:
+def check_bank_names(banks: Sequence[str]) -> None:
+    """Refuse banks whose id cannot be the name of a folder.
+
+    Raises:
+        ParameterError: there is one.
+    """
     for bank in banks:
         if not bank or bank.startswith(".") or any(c in bank for c in "/\\\0"):
             raise ParameterError(
@@ -297,30 +304,6 @@ def _with_time(payments: pa.Table) -> pa.Table:
     place = payments.column_names.index("timestamp")
     times = payments["timestamp"].cast(pa.timestamp("us", "UTC"))
     return payments.set_column(place, "timestamp", times)
-
-
-def _write_parquet(table: pa.Table, stem: Path) -> None:
-    pq.write_table(table.combine_chunks(), stem.with_name(stem.name + ".parquet"))
-
-
-def _write_csv(table: pa.Table, stem: Path) -> None:
-    with connect(stem.parent) as con:
-        con.register("source", table)
-        columns = ", ".join(
-            f"strftime({name}, '{_time_format(table[name])}') AS {name}"
-            if pa.types.is_timestamp(table.schema.field(name).type)
-            else f'"{name}"'
-            for name in table.column_names
-        )
-        target = str(stem.parent.resolve() / f"{stem.name}.csv").replace("'", "''")
-        con.execute(f"COPY (SELECT {columns} FROM source) TO '{target}' (FORMAT csv, HEADER)")  # noqa: S608
-
-
-def _time_format(times: pa.ChunkedArray) -> str:
-    """ISO 8601, with microseconds only if a time has some."""
-    whole = pc.equal(times, pc.floor_temporal(times, unit="second"))
-    fraction = "" if pc.all(whole).as_py() in (True, None) else ".%f"
-    return f"%Y-%m-%dT%H:%M:%S{fraction}Z"
 
 
 def read_labels(folder: Path) -> pa.Table | None:

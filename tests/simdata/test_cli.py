@@ -1,13 +1,14 @@
 """The simdata commands do what their help says, and count what is there."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import simdata
-from bank_node.errors import OutputExistsError, UnknownFormatError
+from bank_node.errors import OutputExistsError, ParameterError, UnknownFormatError
 from simdata.cli import app
 from simdata.describe import describe
 from simdata.generate import generate
@@ -15,7 +16,7 @@ from simdata.generate import generate
 HEADER = "tx_id,timestamp,from_bank,from_account,to_bank,to_account,amount,currency\n"
 
 
-@pytest.mark.parametrize("command", ["generate", "import", "describe"])
+@pytest.mark.parametrize("command", ["generate", "settings", "import", "export", "describe"])
 def test_every_command_has_help_with_examples(command: str) -> None:
     """--help shows what a command does, its options and examples."""
     result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "100"})
@@ -62,6 +63,59 @@ def test_import_by_command(tmp_path: Path) -> None:
     assert found["illicit_accounts"] == 1
     assert found["typologies"] == {"unknown": 1}
     assert found["first_timestamp"] == "2020-01-02T00:00:00Z"
+
+
+def test_options_win_over_the_file_and_the_file_over_the_preset(tmp_path: Path) -> None:
+    """What is printed as settings is what generate used, but for the options given."""
+    path = tmp_path / "c.toml"
+    path.write_text("[size]\naccounts = 200\nbanks = 4\n")
+    out = tmp_path / "data"
+    args = ["generate", str(out), "--config", str(path), "--preset", "small", "--banks", "2"]
+    assert CliRunner().invoke(app, [*args, "--cross-bank", "0.5"]).exit_code == 0
+    shown = CliRunner().invoke(app, ["settings", "--config", str(path)])
+    asked = tomllib.loads(shown.output)
+    used = tomllib.loads((out / "generator.toml").read_text())
+    assert (asked["size"]["banks"], asked["laundering"]["cross_bank"]) == (4, 0.9)
+    asked["size"]["banks"], asked["laundering"]["cross_bank"] = 2, 0.5
+    assert used == asked
+    as_json = CliRunner().invoke(app, ["settings", "--preset", "low-illicit", "--json"])
+    assert json.loads(as_json.output)["laundering"]["illicit"] == 0.002
+
+
+def test_export_and_import_by_command(tmp_path: Path) -> None:
+    """Export lists its files; import counts what it left out, in words and in JSON."""
+    data, out = str(tmp_path / "data"), tmp_path / "out"
+    CliRunner().invoke(app, ["generate", data, "--accounts", "60"])
+    made = CliRunner().invoke(app, ["export", "csv", data, str(out)])
+    assert made.output == f"{out}: accounts.csv, transactions.csv\n"
+    with (out / "transactions.csv").open("a") as file:
+        file.write("torn,row\n")
+    told = CliRunner().invoke(app, ["import", "csv", str(out), str(tmp_path / "one")])
+    assert "1 rows left out: wrong number of fields (see rejected.csv)" in told.output
+    args = ["import", "csv", str(out), str(tmp_path / "two"), "--json"]
+    found = json.loads(CliRunner().invoke(app, args).output)
+    assert found["rejected"] == {"wrong number of fields": 1}
+    listed = CliRunner().invoke(app, ["export", "amlworld", data, str(tmp_path / "aml"), "--json"])
+    assert "simulated-1_Trans.csv" in json.loads(listed.output)["files"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (["import", "tno", "a", "b", "--seed", "3"], ParameterError, "tno has no --seed"),
+        (["import", "amlworld", "a", "b", "--map", "m"], ParameterError, "no --map"),
+        (["export", "saml-d", "a", "b"], UnknownFormatError, "amlworld, csv"),
+        (["generate", "x", "--preset", "huge"], ParameterError, "small, medium"),
+        (["generate", "x", "--seed", "-1"], ParameterError, "negative"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    arguments: list[str], error: type[Exception], words: str
+) -> None:
+    """The line says what does not fit, and what does."""
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, error)
+    assert words in str(result.exception)
 
 
 def test_describe_counts_by_hand(tmp_path: Path) -> None:
@@ -113,11 +167,21 @@ def test_the_public_face_of_the_package() -> None:
     """The package offers these names and no other."""
     assert simdata.__all__ == [
         "Dataset",
+        "GeneratorConfig",
         "bank_folder",
+        "build_dataset",
+        "count_rejected",
         "describe",
+        "export_amlworld",
+        "export_csv",
+        "find_preset",
         "generate",
         "import_amlsim",
+        "import_amlworld",
+        "import_csv",
+        "import_saml_d",
         "import_tno",
+        "read_config",
         "read_dataset",
         "read_labels",
         "write_dataset",
