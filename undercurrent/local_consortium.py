@@ -35,7 +35,7 @@ __all__ = ["LocalConsortium", "LocalMember", "found", "free_ports", "running_bro
 _LOOPBACK = "127.0.0.1"
 _PORTS = 4
 _DAYS = 30
-_PATIENCE = 60.0
+_PATIENCE = 150.0
 
 
 class StartError(UndercurrentError):
@@ -50,6 +50,7 @@ class LocalMember:
 
     id: str
     data: Path | None = None
+    host: str = "127.0.0.1"
     base_currency: str = "EUR"
     store: str = "sqlite:///node.db"
     kind: Literal["csv", "parquet"] = "parquet"
@@ -85,15 +86,27 @@ class LocalConsortium:
         """Ask a running node."""
         return ask(self.node(member), method, path, body, **query)
 
-    def start(self, member: str, *, prefix: Sequence[str] = ()) -> None:
-        """Start a node and return when it answers; its log goes to a file beside its folder."""
+    def start(
+        self,
+        member: str,
+        *,
+        prefix: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start a node and return when it answers; its log goes to a file beside its folder.
+
+        Args:
+            member: whose.
+            prefix: command in front of the node's own.
+            settings: environment of this node alone.
+        """
         with (self.folder / f"{member}.log").open("ab") as log:
             self.processes[member] = subprocess.Popen(
                 [*prefix, *_COMMAND, "node", "run", "--node", str(self.node(member))],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | dict(self.environment),
+                env=os.environ | dict(self.environment) | dict(settings or {}),
                 start_new_session=True,
             )
         self.wait_for(lambda: self._answers(member), f"{member} did not start")
@@ -191,7 +204,7 @@ def found(
     for member in members:
         config = read_config(folder / member.id)
         ports = (config.node.port, config.node.port_count)
-        entry = entry_of(consortium, member.id, member.role, "", _LOOPBACK, ports)
+        entry = entry_of(consortium, member.id, member.role, "", member.host, ports)
         entries[member.id] = member_of(own_request(entry, config.keys), authority, _DAYS)
     now = datetime.now(UTC).replace(microsecond=0)
     # In effect since some days ago, so that the schedule's last slot is this agreement's.

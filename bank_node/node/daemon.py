@@ -47,6 +47,7 @@ __all__ = ["Node", "run_node"]
 _LOG = structlog.get_logger(__name__)
 _SECOND = 1_000_000
 _TICK = 0.5
+_PAUSE = 5.0
 _STATUS_EVERY = 30.0
 _UPKEEP_EVERY = 3600.0
 _STATUS_LIFETIME = 7 * 86_400 * _SECOND
@@ -245,7 +246,7 @@ class Node:
                 await self._connected(signed)
             except UndercurrentError as error:
                 _LOG.error("bus_failed", code=error.code)
-                await asyncio.sleep(5)
+                await asyncio.sleep(_PAUSE)
 
     async def _connected(self, signed: SignedAgreement) -> None:
         bus = Bus(
@@ -270,6 +271,10 @@ class Node:
                     group.create_task(self._until_replaced(signed))
             except* _ReplacedError:
                 _LOG.info("agreement_replaced")
+            except* UndercurrentError as group:
+                # Of the database, for example: with a new connection all messages come again.
+                _LOG.error("bus_restarted", code=_code_of(group))
+                await asyncio.sleep(_PAUSE)
             finally:
                 self.bus = None
 
@@ -282,6 +287,8 @@ class Node:
         async for message in bus.messages():
             try:
                 await self._handle(message)
+            except UndercurrentError:
+                raise  # It could not be put on record: it has to come again.
             except Exception:
                 _LOG.exception("message_failed", sender=message.sender, kind=message.kind)
 
@@ -369,6 +376,11 @@ class Node:
     async def _on_connect(self) -> None:
         self._status_due.set()
         await self.keeper.tell_again()
+        for tail in () if self.bus is None else self.bus.standing:
+            # Of runs that were over for all before this process began.
+            run_id = tail.rpartition("/")[2]
+            if tail.startswith("run/") and run_id not in self.keeper.open:
+                await self._clear_run(run_id)
 
     def _grown(self, accounts: int, report: IntakeReport) -> None:
         self.measuring.intake(report)
@@ -425,6 +437,13 @@ class Node:
             self.measuring.metrics.log_dropped(self.log.dropped)
         counters = None if self.bus is None else self.bus.counters
         self.measuring.bus(counters, connected=self.bus is not None and self.bus.connected)
+
+
+def _code_of(error: BaseException) -> str:
+    """Return the code of the first error of a group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(getattr(error, "code", "node.system"))
 
 
 class _ReplacedError(Exception):

@@ -32,7 +32,7 @@ async def upkeep(
             entry = Entry(config.node.id, "retention.payments", {"days": removed})
             await records.append(entry, now)
     if config.runs.keep_days:
-        gone = await records.forget(now - config.runs.keep_days * _DAY)
+        gone = await records.forget(now - config.runs.keep_days * _DAY, now)
         if gone:
             await records.append(Entry(config.node.id, "retention.runs", {"runs": gone}), now)
     _LOG.info("upkeep_done")

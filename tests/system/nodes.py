@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,11 +76,11 @@ def consortium(
     terms: Mapping[str, Any] = TERMS,
     *,
     settings: Mapping[str, str] | None = None,
+    issuer: Callable[[Authority], Any] = ConsortiumIssuer,
 ) -> Iterator[tuple[LocalConsortium, Mosquitto]]:
     """Set up nodes that speak over a Mosquitto with TLS, client certificates and ACLs."""
     authority = open_authority(folder / "authority", NAME)
-    issuer: Any = ConsortiumIssuer(authority)
-    with mosquitto(NAME, folder / "mqtt", authority=issuer) as broker:
+    with mosquitto(NAME, folder / "mqtt", authority=issuer(authority)) as broker:
         nodes = found(folder, NAME, members, broker.url, terms)
         nodes.environment = {"UNDERCURRENT_NODE_RUNS__RETRY_AFTER": "1"} | dict(settings or {})
         try:
