@@ -1,11 +1,12 @@
 """``undercurrent demo``: the main job on this machine, with simulated data and nothing else.
 
-Three banks, each a process of its own, compute PageRank seeded by their private risk scores over
-all their payments together.  Then each bank does the same over its own payments, in plain, and
-compares: which of its accounts rank high only when the banks compute jointly?  The comparison uses
-what the bank knows, its two results; the simulation's hidden labels are only counted at the end.
-Then the money of the accounts that rose is followed (``undercurrent.follow``): joint round trips,
-and one trace.
+Three banks run their nodes, real processes over an agreement that all have signed, and take their
+payments in.  The night's scheduled run is due: PageRank seeded by the private risk scores, over
+all payments together.  Then each bank does the same over its own payments, in plain, and compares:
+which of its accounts rank high only when the banks compute jointly?  The comparison uses what the
+bank knows, its two results; the simulation's hidden labels are only counted at the end.  Then the
+money of the accounts that rose is followed through the running nodes (``undercurrent.follow``):
+joint round trips, and one trace.
 """
 
 import json
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import duckdb
 import numpy as np
 import typer
 from numpy.typing import NDArray
@@ -23,10 +23,9 @@ from rich.table import Table
 
 from simdata.dataset import Dataset, fresh_folder, read_labels
 from simdata.generate import generate
-from simdata.lab import LabRequest, run_lab
 from undercurrent.alone import OwnView, pagerank_alone
+from undercurrent.demo_consortium import DemoConsortium, running_consortium
 from undercurrent.follow import follow_the_money
-from undercurrent.progress import run_interruptible, show_progress
 
 __all__ = ["demo"]
 
@@ -63,7 +62,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the simulated payments.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
-    """Simulate three banks, run them jointly and alone, follow what only the joint run finds.
+    """Simulate three banks and run their nodes: detect jointly and alone, follow the difference.
 
     Examples:
 
@@ -80,48 +79,69 @@ def demo(
             f"[bold]1. Simulated[/] {accounts:,} accounts at {len(dataset.banks)} banks, 30 days,"
             " with laundering chains that cross banks"
         )
-        record = _run_jointly(data, work / "joint", console)
-        findings = _compare(data, dataset, work / "joint")
-        for finding in findings:
-            console.print(_table(finding))
-        _count_labels(console, data, findings)
-        risen = {f.bank: [f.accounts[v] for v in f.risen] for f in findings}
-        followed = follow_the_money(data, dataset, risen, work, console)
+        with running_consortium(work / "nodes", data, dataset) as consortium:
+            _tell_consortium(consortium, console)
+            record = _run_jointly(consortium, work / "joint", console)
+            findings = _compare(data, dataset, consortium, record["run_id"])
+            for finding in findings:
+                console.print(_table(finding))
+            _count_labels(console, data, findings)
+            risen = {f.bank: [f.accounts[v] for v in f.risen] for f in findings}
+            followed = follow_the_money(data, dataset, risen, consortium, console)
+            _tell_audit(consortium, console)
         console.print(f"Results and report: {out}/report.html", highlight=False)
         (work / "report.html").write_text(console.export_html(clear=False), "utf-8")
     if as_json:
         typer.echo(json.dumps(_as_json(record, findings) | followed, indent=2))
 
 
-def _run_jointly(data: Path, joint: Path, console: Console) -> dict[str, Any]:
-    request = LabRequest(data, "pagerank", joint, {"personalisation": "risk_score"})
-    with show_progress("secure PageRank") as on_event:
-        record = run_interruptible(run_lab(request, on_event))
-    sent = sum(r["all_with_framing"] for r in record["bytes_sent"].values()) / 1e6
+def _tell_consortium(consortium: DemoConsortium, console: Console) -> None:
+    agreement = consortium.nodes.agreement
     console.print(
-        "[bold]2. Joint secure PageRank[/]: one process per bank, mutual TLS,"
-        f" {record['iterations']} iterations, {record['seconds']['total']:.1f} s,"
-        f" {sent:,.0f} MB sent."
+        f"[bold]2. A consortium[/]: {len(consortium.banks)} nodes, each a process with keys and a"
+        " database of its own; an agreement on what may be computed, signed by all of them"
+        f" ({agreement.hash[:12]}…); signed messages over an embedded broker."
+        "\n   Each node has taken its bank's payments in."
+    )
+
+
+def _run_jointly(consortium: DemoConsortium, joint: Path, console: Console) -> dict[str, Any]:
+    record = consortium.scheduled()
+    measured = record["measured"]
+    console.print(
+        "[bold]3. The night's scheduled run[/]: secure PageRank, begun by all nodes by themselves;"
+        f" mutual TLS, {measured['iterations']} iterations, {measured['seconds']:.1f} s,"
+        f" {measured['bytes_sent'] * len(consortium.banks) / 1e6:,.0f} MB sent."
         "\n   Each bank gives its payments and risk scores to nobody and gets the scores of its own"
         " accounts only."
     )
-    console.print("[bold]3. Each bank alone[/]: the same analysis over its own payments\n")
+    console.print("[bold]4. Each bank alone[/]: the same analysis over its own payments\n")
+    joint.mkdir()
+    (joint / "run.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     return record
 
 
-def _compare(data: Path, dataset: Dataset, joint: Path) -> list[BankFinding]:
-    views = pagerank_alone(data, dataset)
+def _compare(
+    data: Path, dataset: Dataset, consortium: DemoConsortium, run_id: str
+) -> list[BankFinding]:
     return [
-        _find(view, _read_scores(joint / folder / "scores.csv"))
-        for view, folder in zip(views, dataset.banks, strict=True)
+        _find(view, _scores(view, consortium.result(view.bank, run_id)))
+        for view in pagerank_alone(data, dataset)
     ]
 
 
-def _read_scores(path: Path) -> NDArray[np.float64]:
-    """Return a bank's scores in the order of its file: by account, as in its own view."""
-    with duckdb.connect() as connection:
-        relation = connection.read_csv(str(path), dtype={"account": "VARCHAR", "score": "DOUBLE"})
-        return np.asarray(relation.fetchnumpy()["score"], np.float64)
+def _scores(view: OwnView, rows: list[dict[str, Any]]) -> NDArray[np.float64]:
+    """Return a bank's joint scores in the order of its own view."""
+    joint = {row["account"]: row["value"] for row in rows}
+    return np.array([joint[account] for account in view.accounts])
+
+
+def _tell_audit(consortium: DemoConsortium, console: Console) -> None:
+    counts = ", ".join(f"{bank} {n}" for bank, n in consortium.audited().items())
+    console.print(
+        f"\n[bold]7. On record[/]: who did what under which manifest, and what it disclosed."
+        f" Audit logs verified, entries: {counts}."
+    )
 
 
 def _find(view: OwnView, joint: NDArray[np.float64]) -> BankFinding:

@@ -1,12 +1,11 @@
 """Following the money of accounts that a joint run raised: round trips, then a trace of one.
 
-Each bank puts the accounts that rose into scope, the banks compute round trips jointly, and each
-bank computes the same alone for comparison.  The account whose money comes back most, and not so
-alone, is traced: the bank that holds it gets amounts per day at its own accounts, the others learn
-neither the account nor the answer.
+Each bank puts the accounts that rose, and those of its own highest risk scores, into scope; the
+banks compute round trips jointly, and each bank computes the same alone for comparison.  The
+account whose money comes back most, and not so alone, is traced: the bank that holds it gets
+amounts per day at its own accounts, the others learn neither the account nor the answer.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +18,17 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from bank_node.ingest import read_bank
+from bank_node.ingest import canonical_bank, read_bank
 from bank_node.partition import build_partition
 from flow_tracing.flows import Balances
 from flow_tracing.local_round_trip import local_round_trips
 from simdata.dataset import Dataset, bank_folder
-from simdata.lab import LabRequest, run_lab
-from undercurrent.progress import run_interruptible, show_progress
+from undercurrent.demo_consortium import HOPS, DemoConsortium
 
 __all__ = ["RoundTrip", "follow_the_money"]
 
-_HOPS = 4
 _SHOWN = 8
+_OF_RISK = 0.05
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def follow_the_money(
     data: Path,
     dataset: Dataset,
     risen: Mapping[str, Sequence[str]],
-    out: Path,
+    consortium: DemoConsortium,
     console: Console,
 ) -> dict[str, Any]:
     """Compute round trips of the accounts that rose, trace one of them, and print both.
@@ -63,18 +61,19 @@ def follow_the_money(
         data: the data set's folder; the banks' accounts tables get a column ``in_scope``.
         dataset: its description.
         risen: accounts of each bank that the joint run raised.
-        out: folder for the results.
+        consortium: the running nodes.
         console: where to print.
 
     Returns:
         what was found, for ``--json``.
     """
     for bank in dataset.banks:
-        _put_in_scope(bank_folder(data, bank) / "accounts.parquet", risen[bank])
-    found = _round_trips(data, dataset, risen, out / "round-trips", console)
+        _put_in_scope(bank_folder(data, bank) / "accounts.parquet", risen[canonical_bank(bank)])
+    consortium.take_in()
+    found = _round_trips(data, dataset, consortium, console)
     console.print(_table(found))
     best = max(found, key=lambda r: (r.joint - r.alone, r.joint))
-    trace = _trace(data, best, out / "trace", console)
+    trace = _trace(best, consortium, console)
     return {
         "round_trips": [vars(r) for r in found],
         "trace": {"bank": best.bank, "account": best.account, "rows": trace},
@@ -82,31 +81,32 @@ def follow_the_money(
 
 
 def _put_in_scope(path: Path, accounts: Sequence[str]) -> None:
+    """Let the bank's own rule say which accounts may be asked about: risen, or of high risk."""
     table = pq.read_table(path)
-    scope = pc.is_in(table["account"], value_set=pa.array(accounts, pa.string()))
+    has_risen = pc.is_in(table["account"], value_set=pa.array(accounts, pa.string()))
+    risk = table["risk_score"].to_numpy()
+    scope = pc.or_(has_risen, pa.array(risk >= np.quantile(risk, 1 - _OF_RISK)))
     pq.write_table(table.append_column("in_scope", scope), path)
 
 
 def _round_trips(
     data: Path,
     dataset: Dataset,
-    risen: Mapping[str, Sequence[str]],
-    out: Path,
+    consortium: DemoConsortium,
     console: Console,
 ) -> list[RoundTrip]:
-    request = LabRequest(data, "round-trip", out, {"scope": "in_scope", "hops": str(_HOPS)})
-    with show_progress("secure round trips") as on_event:
-        record = run_interruptible(run_lab(request, on_event))
+    run = consortium.round_trips()
     found = []
     for bank in dataset.banks:
-        joint = {row["account"]: float(row["score"]) for row in _rows(out / bank / "scores.csv")}
+        rows = consortium.result(canonical_bank(bank), run["run_id"])
+        joint = {row["account"]: float(row["value"]) for row in rows}
         alone = _alone(data, dataset, bank, list(joint))
         found += [RoundTrip(bank, a, joint[a], float(s)) for a, s in zip(joint, alone, strict=True)]
-    asked = sum(len(accounts) for accounts in risen.values())
     console.print(
-        f"\n[bold]4. Round trips[/] of the {asked} accounts that rose: what part of their money"
-        f" comes back within {_HOPS} payments?\n   Joint secure run,"
-        f" {record['seconds']['total']:.1f} s; beside it what each bank sees alone."
+        f"\n[bold]5. Round trips[/] of the {len(found)} accounts in scope, those that rose and"
+        " those that their own bank holds for the riskiest: what part of their money comes back"
+        f" within {HOPS} payments?\n   Joint secure run,"
+        f" {run['measured']['seconds']:.1f} s; beside it what each bank sees alone."
     )
     return found
 
@@ -120,7 +120,7 @@ def _alone(data: Path, dataset: Dataset, bank: str, accounts: Sequence[str]) -> 
     wanted = pc.index_in(pa.array(accounts, pa.string()), partition.accounts)
     balances = Balances(partition.balance, partition.balance_known)
     vertices = np.asarray(wanted.to_numpy(zero_copy_only=False), np.int64)
-    return local_round_trips(partition.graph, balances, vertices, _HOPS)
+    return local_round_trips(partition.graph, balances, vertices, HOPS)
 
 
 def _table(found: Sequence[RoundTrip]) -> Table:
@@ -137,15 +137,13 @@ def _table(found: Sequence[RoundTrip]) -> Table:
     return table
 
 
-def _trace(data: Path, best: RoundTrip, out: Path, console: Console) -> list[dict[str, str]]:
-    asked = {"bank": best.bank, "account": [best.account], "hops": str(_HOPS), "slice": "1d"}
-    with show_progress("secure trace") as on_event:
-        record = run_interruptible(run_lab(LabRequest(data, "trace", out, asked), on_event))
-    rows = _rows(out / best.bank / "trace.csv")
+def _trace(best: RoundTrip, consortium: DemoConsortium, console: Console) -> list[dict[str, Any]]:
+    run = consortium.trace(canonical_bank(best.bank), best.account)
+    rows: list[dict[str, Any]] = run["rows"]
     console.print(
-        f"\n[bold]5. One trace[/]: where did the money of {best.account} at {best.bank} go?"
-        f" {record['padded_sizes']['slices']} days, up to {_HOPS} payments a day,"
-        f" {record['seconds']['total']:.1f} s.\n   Only {best.bank} gets the answer; the others"
+        f"\n[bold]6. One trace[/]: where did the money of {best.account} at {best.bank} go?"
+        f" By days, up to {HOPS} payments a day, {run['measured']['seconds']:.1f} s,"
+        f" asked of the running node.\n   Only {best.bank} gets the answer; the others"
         " learn neither the account nor the answer."
     )
     largest = sorted(rows, key=lambda row: -float(row["amount"]))[:_SHOWN]
@@ -155,11 +153,6 @@ def _trace(data: Path, best: RoundTrip, out: Path, console: Console) -> list[dic
     table.add_column("amount", justify="right")
     for row in sorted(largest, key=lambda row: int(row["slice"])):
         kind = "[bold red]came back[/]" if row["kind"] == "returned" else "received"
-        table.add_row(row["slice"], row["account"], kind, f"{float(row['amount']):,.2f}")
+        table.add_row(str(row["slice"]), row["account"], kind, f"{float(row['amount']):,.2f}")
     console.print(table)
     return rows
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))

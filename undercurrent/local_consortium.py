@@ -27,8 +27,11 @@ from bank_node.errors import UndercurrentError
 from bank_node.node.client import ask
 from bank_node.node.config import read_config
 from bank_node.node.errors import NotRunningError
+from bank_node.node.own_keys import own_keys
 from bank_node.operation.node_folder import create_node
 from bank_node.operation.template import Answers, SourceAnswers
+from bank_node.store import Database, audit
+from bank_node.store.errors import AuditBrokenError
 
 __all__ = ["LocalConsortium", "LocalMember", "found", "free_ports", "running_broker"]
 
@@ -145,6 +148,22 @@ class LocalConsortium:
         )
         run: dict[str, Any] = self.ask(member, "GET", f"/runs/{run_id}")
         return run
+
+    def verified_entries(self, member: str) -> int:
+        """Return how many entries the audit log of a node has, after checking all of them."""
+        config = read_config(self.node(member))
+        database = Database.open(config.store_url)
+        try:
+            with database.read() as session:
+                verified = audit.verify(session, own_keys(config))
+        finally:
+            database.close()
+        if not verified.ok:
+            raise AuditBrokenError(
+                f"the audit log of {member} is not as it was written: {verified.reason}",
+                "Find out who changed it",
+            )
+        return verified.rows
 
     def close(self) -> None:
         """Stop all nodes."""

@@ -230,6 +230,10 @@ def _print(run: dict[str, Any]) -> None:
             "nothing heard" if stated is None else f"{stated['phase']} {stated.get('reason', '')}"
         )
         console.print(f"  {member}: {told}", soft_wrap=True, markup=False)
+    measured = run["measured"]
+    if measured:
+        sent = measured["bytes_sent"] / 1e6
+        console.print(f"computed in {measured['seconds']:.1f} s, {sent:,.1f} MB sent from here")
     if any(run["bits"].values()):
         words = ", ".join(f"{bank} {bits:,}" for bank, bits in sorted(run["bits"].items()))
         console.print(f"discloses at most (bits): {words}", markup=False)

@@ -1,14 +1,16 @@
 """Which accounts a bank has, asked of the files that it has taken in; Python sees no payment."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from bank_node.sandbox import connect, quoted
 
-__all__ = ["count_accounts", "own_accounts"]
+__all__ = ["Asked", "count_accounts", "look_up"]
 
 
 def count_accounts(folder: Path, files: Iterable[str], bank: str) -> int:
@@ -19,17 +21,48 @@ def count_accounts(folder: Path, files: Iterable[str], bank: str) -> int:
     return int(count)
 
 
-def own_accounts(
-    folder: Path, files: Iterable[str], bank: str, wanted: Sequence[str]
-) -> frozenset[str]:
-    """Return those of the wanted accounts that are the bank's own."""
+@dataclass(frozen=True)
+class Asked:
+    """What the bank has of accounts that are asked about.
+
+    Attributes:
+        own: those that are its own.
+        in_scope: those of them that its scope rule lets be asked about.
+    """
+
+    own: frozenset[str]
+    in_scope: frozenset[str]
+
+
+def look_up(folder: Path, files: Iterable[str], bank: str, wanted: Sequence[str]) -> Asked:
+    """Return which of the wanted accounts are the bank's own, and in scope.
+
+    Where the accounts table does not say who is in scope, all are; where it does, an account
+    without a word is not.
+    """
+    names = list(files)
+    tables = [name for name in names if name.startswith("accounts/")]
+    is_declared = any(_declares_scope(folder / name) for name in tables)
     with connect(folder) as con:
-        _define_own(con, folder, files, bank)
+        _define_own(con, folder, names, bank)
         con.register("wanted", pa.table({"account": pa.array(wanted, pa.string())}))
-        found = con.execute(
-            "SELECT DISTINCT account FROM wanted WHERE account IN (SELECT account FROM own)"
-        ).fetchall()
-    return frozenset(str(account) for (account,) in found)
+        own = _column(con, "SELECT account FROM wanted WHERE account IN (SELECT account FROM own)")
+        if not is_declared:
+            return Asked(own, own)
+        source = _reading(folder, tables)
+        listed = f"SELECT account FROM {source} WHERE in_scope"  # noqa: S608 - files of ours
+        return Asked(
+            own,
+            own & _column(con, f"SELECT account FROM wanted WHERE account IN ({listed})"),  # noqa: S608
+        )
+
+
+def _declares_scope(path: Path) -> bool:
+    return (pq.read_metadata(path).metadata or {}).get(b"scope_declared") == b"true"
+
+
+def _column(con: duckdb.DuckDBPyConnection, query: str) -> frozenset[str]:
+    return frozenset(str(account) for (account,) in con.execute(query).fetchall())
 
 
 def _define_own(

@@ -16,11 +16,16 @@ from bank_node.consortium.bounds import has_window
 from bank_node.consortium.canonical import moment_text
 from bank_node.errors import ParameterError
 from bank_node.ingest import canonical_account, canonical_bank
-from bank_node.node.accounts import own_accounts
+from bank_node.node.accounts import look_up
 from bank_node.node.board import Board
 from bank_node.node.config import NodeConfig
 from bank_node.node.control import Proposal, Question
-from bank_node.node.errors import NoAgreementError, RunStateError, UnknownRunError
+from bank_node.node.errors import (
+    NoAgreementError,
+    OutOfScopeError,
+    RunStateError,
+    UnknownRunError,
+)
 from bank_node.node.keeper import RunKeeper
 from bank_node.node.open_run import OpenRun
 from bank_node.node.records import Entry, Records
@@ -217,16 +222,22 @@ class Answers:
         return {"since": moment_text(since), "until": moment_text(until)}
 
     async def _check_own(self, accounts: list[str]) -> None:
-        """Refuse accounts that are not this bank's, before anything is proposed for them."""
+        """Refuse accounts that are not this bank's or out of scope, before anything is proposed."""
         files = await asyncio.to_thread(self._records.day_files)
         me, folder = self._config.node.id, self._config.data_folder
-        known = await asyncio.to_thread(own_accounts, folder, files, canonical_bank(me), accounts)
-        if len(known) < len(set(accounts)):
-            number = next(i for i, a in enumerate(accounts, start=1) if a not in known)
-            raise ParameterError(
-                f"account number {number} is no account of {self._config.node.id}",
-                "Check its spelling, and that its payments were taken in",
-            )
+        found = await asyncio.to_thread(look_up, folder, files, canonical_bank(me), accounts)
+        for number, account in enumerate(accounts, start=1):
+            if account not in found.own:
+                raise ParameterError(
+                    f"account number {number} is no account of {me}",
+                    "Check its spelling, and that its payments were taken in",
+                )
+            if account not in found.in_scope:
+                raise OutOfScopeError(
+                    f"account number {number} is not in scope",
+                    "Only accounts that the bank's scope rule names may be asked about: set"
+                    " in_scope in its accounts table, with the reason on record",
+                )
 
     async def _prepared_for(self, rule: AnalysisRule, public: Mapping[str, Any]) -> str:
         """Return the preparation whose columns fit the question, or nothing."""
@@ -297,6 +308,7 @@ def _brief(run: OpenRun) -> dict[str, Any]:
         "expires": manifest.expires,
         "since": run.since,
         "bits": dict(run.bits),
+        "measured": dict(run.measured),
     }
 
 

@@ -7,6 +7,7 @@
     ├── NotRunningError         no node answers in this folder (exit code 1)
     ├── AlreadyRunningError     another node runs in this folder (exit code 1)
     ├── NoAgreementError        no agreement is in effect (exit code 3)
+    ├── OutOfScopeError         the bank's scope rule does not let an account be asked (exit code 3)
     ├── UnknownRunError         there is no run of that id (exit code 2)
     ├── RunStateError           the run is in a state in which that cannot be done (exit code 2)
     └── RunRefusedError         a joint run was refused or failed (exit code 3 or 4)
@@ -15,14 +16,38 @@
 from bank_node.errors import UndercurrentError
 
 __all__ = [
+    "REASONS",
     "AlreadyRunningError",
     "ConfigurationError",
     "NoAgreementError",
     "NotRunningError",
+    "OutOfScopeError",
     "RunRefusedError",
     "RunStateError",
     "UnknownRunError",
 ]
+
+
+REASONS = frozenset(
+    {
+        "consortium.superseded",
+        "node.expired",
+        "node.no-data",
+        "node.not-ready",
+        "node.other-bytes",
+        "node.peer-failed",
+        "node.policy",
+        "node.question-lost",
+        "node.rejected",
+        "node.restarted",
+        "node.result-lost",
+        "node.size-changed",
+        "node.size-unknown",
+        "node.system",
+        "node.version",
+    }
+)
+"""Codes that a member states of a run and that no exception has."""
 
 
 class ConfigurationError(UndercurrentError):
@@ -48,6 +73,13 @@ class NoAgreementError(UndercurrentError):
     """No agreement is in effect, so nothing may be computed."""
 
     code = "node.no-agreement"
+    exit_code = 3
+
+
+class OutOfScopeError(UndercurrentError):
+    """The bank's own scope rule does not let this account be asked about."""
+
+    code = "node.out-of-scope"
     exit_code = 3
 
 

@@ -30,6 +30,7 @@ class OpenRun:
         waiting_for: what a judgement waits for; empty: for nothing.
         has_private: whether the run has private inputs of this node.
         bits: what each bank could learn at most.
+        measured: seconds, bytes sent, iterations and bits released of the own worker.
         private: the inputs themselves: in memory only, gone with the node.
         listener: socket of the next worker.
         task: its computation.
@@ -47,6 +48,7 @@ class OpenRun:
     waiting_for: str = ""
     has_private: bool = False
     bits: Mapping[str, int] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict)
 
     private: Mapping[str, Any] = field(default_factory=dict, repr=False)
     listener: socket.socket | None = field(default=None, repr=False)
@@ -99,6 +101,7 @@ class OpenRun:
                 "waiting_for": self.waiting_for,
                 "has_private": self.has_private,
                 "bits": dict(self.bits),
+                "measured": dict(self.measured),
             }
         )
 
