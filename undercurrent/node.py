@@ -93,7 +93,8 @@ def _show(told: dict[str, Any]) -> None:
     console.print(f"broker {broker['url']}: {reached}", markup=False)
     agreement = told["agreement"]
     if agreement is None:
-        console.print("no agreement is in effect: undercurrent consortium install")
+        why = told["no_agreement"] or "no agreement is in effect: undercurrent consortium install"
+        console.print(why, markup=False)
     else:
         console.print(f"agreement version {agreement['version']}, {agreement['hash'][:16]}")
         console.print(_members(told["members"]))

@@ -11,6 +11,7 @@ from rich.table import Table
 __all__ = ["show_rows", "write_rows"]
 
 _SHOWN = 30
+_MOST_BANDS = 64
 
 
 def write_rows(path: Path, result: dict[str, Any]) -> None:
@@ -51,7 +52,9 @@ def _differs(rows: list[list[Any]], column: int) -> bool:
 
 
 def _cell(value: Any) -> str:
-    """Return amounts with two decimals, and scores, which may be small, with six digits."""
+    """Return bands as they are, amounts with two decimals, and small scores with six digits."""
     if not isinstance(value, float):
         return str(value)
-    return f"{value:,.2f}" if abs(value) >= 1 or value == 0 else f"{value:.6g}"
+    if value.is_integer() and abs(value) < _MOST_BANDS:
+        return str(int(value))
+    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.6g}"

@@ -49,6 +49,7 @@ class Answers:
         board: the members' statuses.
         taking: its data source.
         agreement: the agreement in effect, or None.
+        why_not: why there is none.
         connected: whether the broker is reached.
         period: label, begin and end of the budget period of a time.
         clock: microseconds since 1970.
@@ -62,6 +63,7 @@ class Answers:
         board: Board,
         taking: Taking,
         agreement: Callable[[], SignedAgreement | None],
+        why_not: Callable[[], str],
         connected: Callable[[], bool],
         period: Callable[[int], tuple[str, int, int]],
         clock: Callable[[], int],
@@ -72,6 +74,7 @@ class Answers:
         self._board = board
         self._taking = taking
         self._agreement = agreement
+        self._why_not = why_not
         self._connected = connected
         self._period = period
         self._clock = clock
@@ -86,6 +89,7 @@ class Answers:
             "version": versions()["undercurrent"],
             "broker": {"url": self._config.broker.url, "connected": self._connected()},
             "agreement": None,
+            "no_agreement": self._why_not(),
             "members": {},
             "runs": self._count(),
             "accounts": await self._records.accounts(),
@@ -185,7 +189,8 @@ class Answers:
         signed = self._agreement()
         if signed is None:
             raise NoAgreementError(
-                "no agreement is in effect", "Install one: undercurrent consortium install"
+                self._why_not() or "no agreement is in effect",
+                "Install one: undercurrent consortium install",
             )
         return signed
 

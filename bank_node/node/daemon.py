@@ -8,6 +8,7 @@ day, the control socket and the health page.  It computes nothing itself and hol
 import asyncio
 import contextlib
 import fcntl
+import os
 import shutil
 import signal
 import time
@@ -68,7 +69,8 @@ def run_node(config: NodeConfig, log: LogGuard) -> None:
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
     """Hold the lock of the node's folder: two processes would both answer for one member."""
-    with (folder / "node.lock").open("w") as lock:
+    handle = os.open(folder / "node.lock", os.O_WRONLY | os.O_CREAT, 0o600)
+    with os.fdopen(handle, "w") as lock:
         _take(lock, folder)
         yield
 
@@ -135,6 +137,7 @@ class Node:
             self.board,
             self.taking,
             lambda: self.scheduler.agreement,
+            lambda: self.scheduler.why_not,
             lambda: self.bus is not None and self.bus.connected,
             book.period,
             now_us,
@@ -407,7 +410,7 @@ class Node:
         """Reasons why the node takes part in no run now."""
         reasons = []
         if self.scheduler.agreement is None:
-            reasons.append("no agreement is in effect")
+            reasons.append(self.scheduler.why_not or "no agreement is in effect")
         if self.bus is None or not self.bus.connected:
             reasons.append("the broker is not connected")
         if self.trouble:

@@ -361,12 +361,15 @@ class RunKeeper:
         used = {r.manifest.columns for r in busy if r.manifest.columns}
         if run.manifest.columns in used:
             return False
-        before = [
-            r
-            for r in self.open.values()
-            if r is not run and r.order < run.order and self._could_begin(r)
-        ]
-        return len(busy) + len(before) < self._config.runs.at_once
+        places = self._config.runs.at_once - len(busy)
+        if places <= 0 or not self._could_begin(run):
+            return False
+        for other in self.open.values():
+            if other is not run and other.order < run.order and self._could_begin(other):
+                places -= 1
+                if places <= 0:
+                    return False
+        return True
 
     def _could_begin(self, run: OpenRun) -> bool:
         signed = all(p is not None and p.signature for p in run.peers.values())

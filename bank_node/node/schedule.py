@@ -40,6 +40,7 @@ class Scheduler:
 
     Attributes:
         changed: set when another agreement is in effect, and then replaced.
+        why_not: why there is none for this node; empty if there is one.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Scheduler:
         self._in_effect: SignedAgreement | None = None
         self._looked = clock() - _LOOK_BACK
         self.changed = asyncio.Event()
+        self.why_not = ""
 
     @property
     def agreement(self) -> SignedAgreement | None:
@@ -69,7 +71,7 @@ class Scheduler:
     async def tick(self) -> None:
         """Notice a new agreement, and begin the runs of all slots that have come."""
         now = self._clock()
-        await self._notice(self._book.in_effect(now))
+        await self._notice(self._present(now))
         signed = self._in_effect
         if signed is None:
             self._looked = now
@@ -79,6 +81,23 @@ class Scheduler:
             if await self._records.claim_slot(schedule, slot, manifest.run_id, now):
                 await self._keeper.begin(manifest, "schedule")
         self._looked = now
+
+    def _present(self, now: int) -> SignedAgreement | None:
+        """Return the agreement in effect if this node is a member of it; note why if not."""
+        signed = self._book.in_effect(now)
+        if signed is None:
+            coming = self._book.coming(now)
+            self.why_not = "no agreement is in effect"
+            if coming is not None:
+                version, date = coming.agreement.version, coming.agreement.effective
+                self.why_not = f"version {version} of the agreement is in effect from {date}"
+        elif signed.agreement.member(self._me) is None:
+            version = signed.agreement.version
+            self.why_not = f"{self._me} is no member of the agreement any more (version {version})"
+            return None
+        else:
+            self.why_not = ""
+        return signed
 
     async def _notice(self, signed: SignedAgreement | None) -> None:
         """Put a change of agreement on record, once, with what it brings about."""
@@ -101,7 +120,7 @@ class Scheduler:
             await self._records.discard_columns(self._clock())
         entry = Entry(self._me, "agreement.in-effect", _told(signed, changed))
         await self._records.append(entry, self._clock())
-        _LOG.info("agreement_in_effect", version=signed.agreement.version)
+        _LOG.info("agreement_in_effect", agreement_version=signed.agreement.version)
 
 
 def _told(signed: SignedAgreement, changed: Change | None) -> dict[str, object]:
