@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bank_node.consortium import Book
 from bank_node.node.config import default_folder, read_config
 from bank_node.node.own_keys import own_keys
 from bank_node.store import Database, audit
@@ -104,7 +105,7 @@ def verify(
       undercurrent audit verify --export audit.jsonl
     """
     config = read_config(node or default_folder())
-    keys = own_keys(config)
+    keys = own_keys(config, Book(config.agreements))
     if export is not None:
         with export.open(encoding="utf-8") as lines:
             found = audit.verify_export(lines, keys)

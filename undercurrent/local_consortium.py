@@ -155,7 +155,7 @@ class LocalConsortium:
         database = Database.open(config.store_url)
         try:
             with database.read() as session:
-                verified = audit.verify(session, own_keys(config))
+                verified = audit.verify(session, own_keys(config, Book(config.agreements)))
         finally:
             database.close()
         if not verified.ok:
@@ -217,7 +217,7 @@ def found(
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for member in members:
-        create_node(folder / member.id, _answers(consortium, member, broker))
+        create_node(folder / member.id, _answers(folder, consortium, member, broker))
     authority = open_authority(folder / "authority", consortium)
     entries = {}
     for member in members:
@@ -242,8 +242,12 @@ def found(
     return LocalConsortium(folder, members, load_agreement(path))
 
 
-def _answers(consortium: str, member: LocalMember, broker: str) -> Answers:
-    source = None if member.data is None else SourceAnswers(member.kind, member.data.resolve())
+def _answers(folder: Path, consortium: str, member: LocalMember, broker: str) -> Answers:
+    source = None
+    if member.data is not None:
+        # From the node's folder, so that all of it can be moved.
+        path = os.path.relpath(member.data.resolve(), (folder / member.id).resolve())
+        source = SourceAnswers(member.kind, Path(path))
     return Answers(
         id=member.id,
         consortium=consortium,

@@ -194,6 +194,13 @@ def _kind(run: dict[str, Any]) -> str:
     return ", columns" if run["prepare_runs"] else ""
 
 
+def _stands(stated: dict[str, Any]) -> str:
+    """Return where a member stands: phase, how far its worker is, why it said no."""
+    progress = stated.get("progress")
+    far = f" ({progress['phase']} {progress['done']}/{progress['total']})" if progress else ""
+    return f"{stated['phase']}{far} {stated.get('reason', '')}".rstrip()
+
+
 def _waits(run: dict[str, Any]) -> str:
     if run["waiting_for"]:
         return f"waits for {run['waiting_for']}"
@@ -226,9 +233,7 @@ def _print(run: dict[str, Any]) -> None:
     state = f"{run['phase']}" + (f", attempt {run['attempt']}" if run["attempt"] else "")
     console.print(f"here: {state}  {run['reason'] or _waits(run)}", soft_wrap=True, markup=False)
     for member, stated in sorted(run.get("members", {}).items()):
-        told = (
-            "nothing heard" if stated is None else f"{stated['phase']} {stated.get('reason', '')}"
-        )
+        told = "nothing heard" if stated is None else _stands(stated)
         console.print(f"  {member}: {told}", soft_wrap=True, markup=False)
     measured = run["measured"]
     if measured:

@@ -49,6 +49,8 @@ def due_after(schedule: Schedule, agreement: Agreement, after: int) -> int | Non
 
 def is_slot(schedule: Schedule, agreement: Agreement, slot: int) -> bool:
     """Return whether the schedule has this slot, in microseconds."""
+    if not agreement.effective_us <= slot < agreement.expires_us:
+        return False  # Nor could the calendar count to every number that a manifest may hold.
     return due_after(schedule, agreement, slot - 1) == slot
 
 

@@ -20,7 +20,7 @@ from typing import IO, Any
 import structlog
 from prometheus_client import CollectorRegistry
 
-from bank_node.consortium import Book, SignedAgreement
+from bank_node.consortium import Book, RunManifest, SignedAgreement
 from bank_node.coordination import BrokerConfig, Bus, Guard, Message, run_tail, status_tail
 from bank_node.errors import UndercurrentError
 from bank_node.identity import find_credentials
@@ -121,6 +121,8 @@ class Node:
             self.runner,
             lambda: own_key(config, book, now_us()),
             lambda: self.scheduler.agreement,
+            self._agreement_of,
+            self.board.is_online,
             self.board.padded,
             self._publish_run,
             self._clear_run,
@@ -154,7 +156,10 @@ class Node:
         async with AsyncExitStack() as stack:
             stack.callback(database.close)
             records = Records(
-                database, book, lambda: own_key(config, book, now_us()), lambda: own_keys(config)
+                database,
+                book,
+                lambda: own_key(config, book, now_us()),
+                lambda: own_keys(config, book),
             )
             node = cls(config, book, records)
             await node._take_up()
@@ -345,6 +350,10 @@ class Node:
             private_key=section.private_key or credentials.private_key,
             authority=section.authority or credentials.authority,
         )
+
+    def _agreement_of(self, manifest: RunManifest) -> SignedAgreement | None:
+        """Return the installed agreement under which a run was proposed."""
+        return next((s for s in self.book.versions() if s.hash == manifest.agreement), None)
 
     def member_names(self) -> set[str]:
         """Return the ids of the members, which may be named in the log."""

@@ -33,6 +33,7 @@ REASONS = frozenset(
         "consortium.superseded",
         "node.expired",
         "node.no-data",
+        "node.not-proposed",
         "node.not-ready",
         "node.other-bytes",
         "node.peer-failed",

@@ -6,11 +6,9 @@ what it last said.  All methods take one lock: there is one move at a time; comp
 """
 
 import asyncio
-import contextlib
-import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -23,19 +21,19 @@ from bank_node.consortium import (
 )
 from bank_node.errors import UndercurrentError
 from bank_node.identity import SigningKey
-from bank_node.launcher import WorkersFailedError
 from bank_node.node.config import NodeConfig
 from bank_node.node.errors import RunStateError, UnknownRunError
-from bank_node.node.judge import judge
+from bank_node.node.judge import Verdict, judge
 from bank_node.node.machine import Limits, Move, decide
 from bank_node.node.open_run import OpenRun
 from bank_node.node.records import Entry, Records
 from bank_node.node.statement import Phase, Progress, Statement, StatementError, parse_statement
+from bank_node.node.words import about, failure_of, measured, told_of
 from bank_node.store.errors import BudgetExceeded, ConflictError
-from graph_mpc.errors import EngineError
 
 __all__ = ["RunKeeper", "Runner"]
 
+_T = TypeVar("_T")
 _LOG = structlog.get_logger(__name__)
 _SECOND = 1_000_000
 _HEARTBEAT = 30 * _SECOND
@@ -43,8 +41,6 @@ _PROGRESS = 2 * _SECOND
 _AGAIN = 5 * _SECOND
 _MOST_OPEN = 5000
 _REMEMBERED = 2 * 86_400 * _SECOND
-# Codes whose words name only members, runs and limits, and so may be told to other members.
-_TELLABLE = ("node.", "consortium.", "store.budget", "session.", "engine.", "run.", "worker.")
 
 
 class Runner(Protocol):
@@ -89,6 +85,8 @@ class RunKeeper:
         runner: starts workers.
         key: returns its signing key.
         agreement: the agreement in effect now, or None.
+        agreement_of: the installed agreement that a manifest names, or None.
+        online: whether a member has said lately that it is there.
         padded: padded number of accounts of each bank that has told it.
         publish: tells the others where this node stands in a run.
         clear: takes back what was published of a run that is over for all.
@@ -103,6 +101,8 @@ class RunKeeper:
         runner: Runner,
         key: Callable[[], SigningKey],
         agreement: Callable[[], SignedAgreement | None],
+        agreement_of: Callable[[RunManifest], SignedAgreement | None],
+        online: Callable[[str], bool],
         padded: Callable[[], Mapping[str, int]],
         publish: Callable[[str, dict[str, Any], int], Awaitable[None]],
         clear: Callable[[str], Awaitable[None]],
@@ -116,13 +116,15 @@ class RunKeeper:
         self._runner = runner
         self._key = key
         self._agreement = agreement
+        self._agreement_of = agreement_of
+        self._online = online
         self._padded = padded
         self._publish = publish
         self._clear = clear
         self._clock = clock
         self._observe = observe
         self._lock = asyncio.Lock()
-        self._changed = asyncio.Condition()
+        self._steps: set[asyncio.Future[Any]] = set()
         section = config.runs
         self._limits = Limits(section.attempts, min(section.start, 30.0), section.retry_after)
 
@@ -130,6 +132,9 @@ class RunKeeper:
 
     async def recover(self) -> None:
         """Take up the runs that were open when the node last ended."""
+        await self._whole(self._recover())
+
+    async def _recover(self) -> None:
         async with self._lock:
             since = self._clock() - _REMEMBERED
             for run in await self._records.open_runs(self.me, since):
@@ -158,23 +163,35 @@ class RunKeeper:
         except (StatementError, UndercurrentError):
             _LOG.warning("statement_refused", member=sender)
             return
+        await self._whole(self._receive(sender, manifest, statement, sequence))
+
+    async def _receive(
+        self, sender: str, manifest: RunManifest, statement: Statement, sequence: int
+    ) -> None:
         async with self._lock:
-            run = await self._run_of(manifest)
+            run = await self._run_of(manifest, sender)
             if run is None or sender not in run.peers:
                 return
             checked = self._checked(run, sender, manifest, statement)
-            if checked is None or checked == run.peers[sender]:
+            if checked is None:
                 return
-            run.peers[sender] = checked
-            await self._records.save_peer(run.run_id, sender, checked, sequence, self._clock())
             if run.own.is_final and not checked.is_final:
                 await self._tell(run)  # It was away when this node was done.
+            if checked == run.peers[sender]:
+                return
+            await self._records.save_peer(run.run_id, sender, checked, sequence, self._clock())
+            run.peers[sender] = checked
             await self._advance(run)
 
     async def begin(
         self, manifest: RunManifest, person: str, private: Mapping[str, Any] | None = None
     ) -> OpenRun:
         """Open a run that this node proposes or that is due."""
+        return await self._whole(self._begin(manifest, person, private))
+
+    async def _begin(
+        self, manifest: RunManifest, person: str, private: Mapping[str, Any] | None
+    ) -> OpenRun:
         async with self._lock:
             known = self.open.get(manifest.run_id)
             if known is not None:
@@ -192,6 +209,9 @@ class RunKeeper:
 
     async def approve(self, run_id: str, person: str) -> OpenRun:
         """Consent to a run that waits for a person."""
+        return await self._whole(self._approve(run_id, person))
+
+    async def _approve(self, run_id: str, person: str) -> OpenRun:
         async with self._lock:
             run = self._named(run_id, "judging")
             run.approved_by = person
@@ -200,6 +220,9 @@ class RunKeeper:
 
     async def reject(self, run_id: str, reason: str, person: str) -> OpenRun:
         """Refuse a run that waits for a person, or give up one that is not being computed."""
+        return await self._whole(self._reject(run_id, reason, person))
+
+    async def _reject(self, run_id: str, reason: str, person: str) -> OpenRun:
         async with self._lock:
             run = self._named(run_id, "judging", "consented", "failed")
             phase: Phase = "refused" if run.own.phase == "judging" else "abandoned"
@@ -209,16 +232,19 @@ class RunKeeper:
 
     async def tick(self) -> None:
         """Make the moves that time brings, in the order of the queue, and say again what stands."""
+        await self._whole(self._tick())
+
+    async def _tick(self) -> None:
         async with self._lock:
             now = self._clock()
             for run in sorted(self.open.values(), key=lambda r: r.order):
                 try:
                     await self._advance(run)
                     await self._remind(run, now)
-                except UndercurrentError as error:
+                except Exception:
                     # Of the database, for example: the run stays where it is and is tried again.
                     run.not_before = now + _AGAIN
-                    _LOG.error("run_not_moved", run_id=run.run_id, code=error.code)
+                    _LOG.exception("run_not_moved", run_id=run.run_id)
 
     async def tell_again(self) -> None:
         """Publish every standing again: a broker may have lost it."""
@@ -226,16 +252,19 @@ class RunKeeper:
             for run in self.open.values():
                 await self._tell(run)
 
-    async def wait_for_end(self, run_id: str) -> OpenRun | None:
-        """Return a run when this node is done with it; None if it is not open."""
-        async with self._changed:
-            run = self.open.get(run_id)
-            while run is not None and not run.own.is_final:
-                await self._changed.wait()
-        return run
+    async def _whole(self, step: Coroutine[Any, Any, _T]) -> _T:
+        """Do a step to its end, even if who asked for it is cancelled meanwhile.
+
+        Else the database could have a standing that the node does not know of.
+        """
+        task = asyncio.ensure_future(step)
+        self._steps.add(task)
+        task.add_done_callback(self._steps.discard)
+        return await asyncio.shield(task)
 
     async def close(self) -> None:
         """End the computations; their runs stand as failed when the node comes back."""
+        await asyncio.gather(*self._steps, return_exceptions=True)
         tasks = [run.task for run in self.open.values() if run.task is not None]
         for task in tasks:
             task.cancel()
@@ -246,11 +275,11 @@ class RunKeeper:
 
     # Steps; the lock is held.
 
-    async def _run_of(self, manifest: RunManifest) -> OpenRun | None:
+    async def _run_of(self, manifest: RunManifest, sender: str) -> OpenRun | None:
         """Return the run of a peer's manifest, taken up if it is new; None if it comes too late."""
         run = self.open.get(manifest.run_id)
         if run is None:
-            run = await self._records.run(manifest.run_id, self.me)
+            run = await self._records.find(manifest.run_id, self.me)
         if run is not None:
             self.open[run.run_id] = run
             return run
@@ -259,16 +288,21 @@ class RunKeeper:
             return None
         if self._clock() > manifest.expires:
             return None
-        return await self._take_up(manifest, manifest.proposer)
+        run = await self._take_up(manifest, sender)
+        if manifest.proposer == self.me:
+            # Somebody speaks in this node's name, or its database was put back.
+            reason = f"{self.me} has not proposed it"
+            await self._state(run, "refused", code="node.not-proposed", reason=reason)
+        return run
 
     async def _take_up(self, manifest: RunManifest, person: str) -> OpenRun:
         members = [m.id for m in manifest.members]
-        signed = self._agreement()
+        signed = self._agreement_of(manifest) or self._agreement()
         if signed is not None:
             members = [m.id for m in signed.agreement.members]
         peers: dict[str, Statement | None] = {m: None for m in members if m != self.me}
         run = OpenRun(manifest, Statement(), self._clock(), peers)
-        await self._save(run, Entry(person or "schedule", "run.proposed", _about(manifest)))
+        await self._save(run, Entry(person or "schedule", "run.proposed", about(manifest)))
         self.open[run.run_id] = run
         return run
 
@@ -280,9 +314,12 @@ class RunKeeper:
             _LOG.warning("other_manifest", member=sender, run_id=run.run_id)
             reason = f"{sender} has another manifest under the same id"
             return Statement("refused", code="node.other-bytes", reason=reason)
-        signed = self._agreement()
         if not statement.signature:
             return None if statement.phase not in ("judging", "refused", "abandoned") else statement
+        before = run.peers[sender]
+        if before is not None and before.signature == statement.signature:
+            return statement  # Verified when it first came; its key may have been replaced since.
+        signed = self._agreement_of(manifest) or self._agreement()
         keys = {} if signed is None else {m.id: m.key for m in signed.agreement.members}
         if not verify_manifest_signature(keys.get(sender, ""), run.manifest, statement.signature):
             _LOG.warning("signature_refused", member=sender, run_id=run.run_id)
@@ -309,6 +346,7 @@ class RunKeeper:
             if run.own.phase == "judging":
                 await self._judge(run)
             elif self._is_superseded(run):
+                await self._end_attempt(run)
                 await self._state(
                     run,
                     "abandoned",
@@ -325,7 +363,7 @@ class RunKeeper:
 
     def _is_superseded(self, run: OpenRun) -> bool:
         signed = self._agreement()
-        waits = run.own.phase in ("consented", "failed")
+        waits = run.own.phase in ("consented", "ready", "failed")
         return waits and (signed is None or signed.hash != run.manifest.agreement)
 
     async def _judge(self, run: OpenRun) -> None:
@@ -337,7 +375,7 @@ class RunKeeper:
         for other in self.open.values():
             if other is not run and other.own.phase in ("consented", "ready"):
                 left = {bank: n - other.bits.get(bank, 0) for bank, n in left.items()}
-        verdict = judge(run.manifest, signed, self._config, self._padded(), left, self._clock())
+        verdict = self._verdict(run, signed, left)
         run.bits = verdict.bits or {}
         if verdict.answer == "refuse":
             await self._state(run, "refused", code=verdict.code, reason=verdict.reason)
@@ -352,6 +390,14 @@ class RunKeeper:
                 run.waiting_for = waits
                 await self._save(run, None)
                 await self._tell(run)
+
+    def _verdict(self, run: OpenRun, signed: SignedAgreement, left: Mapping[str, int]) -> Verdict:
+        """Judge a manifest; one that the judgement cannot cope with is refused."""
+        try:
+            return judge(run.manifest, signed, self._config, self._padded(), left, self._clock())
+        except Exception:
+            _LOG.exception("judgement_failed", run_id=run.run_id)
+            return Verdict("refuse", "node.system", "the manifest cannot be judged")
 
     def _may_begin(self, run: OpenRun) -> bool:
         """Return whether a place is free and no run before it in the queue waits for it."""
@@ -372,7 +418,9 @@ class RunKeeper:
         return True
 
     def _could_begin(self, run: OpenRun) -> bool:
-        signed = all(p is not None and p.signature for p in run.peers.values())
+        signed = all(
+            p is not None and p.signature and self._online(m) for m, p in run.peers.items()
+        )
         return signed and run.own.phase == "consented" and self._clock() >= run.not_before
 
     async def _execute(self, run: OpenRun, move: Move) -> None:
@@ -405,7 +453,7 @@ class RunKeeper:
     async def _start(self, run: OpenRun) -> None:
         """Charge the budgets, state ``running``, and start the worker."""
         signed = self._agreement()
-        if signed is None or run.listener is None:
+        if signed is None or signed.hash != run.manifest.agreement or run.listener is None:
             await self._end_attempt(run)
             await self._state(run, "failed", code="node.no-agreement", reason="no agreement")
             return
@@ -424,8 +472,9 @@ class RunKeeper:
         try:
             report = await self._runner.compute(run, signed, lambda p: self._note(run, p))
             failure = self._wrong_report(run, report)
-        except (UndercurrentError, EngineError, OSError) as error:
-            report, failure = {}, _failure_of(error)
+        except Exception as error:
+            _LOG.exception("computation_failed", run_id=run.run_id)
+            report, failure = {}, failure_of(error)
         while not await self._settled(run, attempt, report, failure):  # noqa: ASYNC110 - of a disk
             await asyncio.sleep(_AGAIN / _SECOND)
 
@@ -442,8 +491,8 @@ class RunKeeper:
                 return True
             try:
                 if failure is None:
-                    run.report, run.measured = report, _measured(report)
-                    await self._state(run, "computed", details=_told_of(report))
+                    run.report, run.measured = report, measured(report)
+                    await self._state(run, "computed", details=told_of(report))
                 else:
                     self._runner.drop(run)
                     await self._state(run, "failed", code=failure[0], reason=failure[1])
@@ -474,8 +523,7 @@ class RunKeeper:
         """End the worker of an attempt and remove what it left."""
         if run.task is not None:
             run.task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await run.task
+            await asyncio.gather(run.task, return_exceptions=True)
             run.task = None
         if run.listener is not None:
             run.listener.close()
@@ -487,7 +535,7 @@ class RunKeeper:
         try:
             result = await asyncio.to_thread(self._runner.result, run)
             await self._state(run, "stored", result=result)
-        except (UndercurrentError, OSError):
+        except Exception:
             run.not_before = self._clock() + _AGAIN
             run.waiting_for = "its result to be stored"
             _LOG.exception("store_failed", run_id=run.run_id)
@@ -533,8 +581,6 @@ class RunKeeper:
         )
         self._observe(run)
         await self._tell(run)
-        async with self._changed:
-            self._changed.notify_all()
 
     async def _save(
         self, run: OpenRun, entry: Entry | None, *, charge: Any = None, result: Any = None
@@ -557,45 +603,3 @@ class RunKeeper:
         pause = _PROGRESS if run.own.progress is not None else _HEARTBEAT
         if now - run.told >= pause:
             await self._tell(run)
-
-
-def _about(manifest: RunManifest) -> dict[str, Any]:
-    """Return what the audit log says of a manifest; all of it is public."""
-    return {
-        "analysis": manifest.analysis,
-        "policy": manifest.policy,
-        "proposer": manifest.proposer,
-        "manifest": json.loads(manifest.canonical()),
-    }
-
-
-def _told_of(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the audit log says of a finished computation."""
-    names = ("disclosed_bits", "released", "iterations", "padded_sizes", "seconds")
-    return {name: report[name] for name in names if name in report}
-
-
-def _measured(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what people want to know of a finished computation."""
-    return {
-        "seconds": report["seconds"]["total"],
-        "bytes_sent": report["bytes_sent"]["all_with_framing"],
-        "iterations": report["iterations"],
-        "released_bits": report["released"]["bits"],
-    }
-
-
-def _failure_of(error: Exception) -> tuple[str, str]:
-    """Return code and words of a failure; words that could hold data stay in this node's log."""
-    code, message = getattr(error, "code", "node.system"), str(error)
-    if isinstance(error, WorkersFailedError):
-        failure = next((e.failure for e in error.exits if e.failure is not None), None)
-        if failure is not None:
-            code, message = str(failure["code"]), str(failure["message"])
-        else:
-            message = error.message
-    elif isinstance(error, UndercurrentError):
-        message = error.message
-    if code.startswith(_TELLABLE):
-        return code, message[:400]
-    return code, f"error {code}: see the node's log"

@@ -21,7 +21,7 @@ from typing import Literal
 
 from bank_node.node.statement import Statement
 
-__all__ = ["Limits", "Move", "RunView", "decide"]
+__all__ = ["MOST_ATTEMPTS", "Limits", "Move", "RunView", "decide"]
 
 Act = Literal[
     "wait",
@@ -91,6 +91,10 @@ class Move:
     reason: str = ""
 
 
+MOST_ATTEMPTS = 200
+"""Also of attempts that reach no worker; statements of far later ones are not believed."""
+
+_MOST_DOUBLINGS = 6
 _WAIT = Move("wait")
 
 
@@ -118,7 +122,10 @@ def _while_consented(view: RunView, now: int, _limits: Limits) -> Move:
     all_agree = all(p is not None and p.signature for p in view.peers.values())
     if not all_agree or not view.may_begin:
         return _WAIT
-    return Move("get-ready", _next_attempt(view))
+    attempt = _next_attempt(view)
+    if attempt > MOST_ATTEMPTS:
+        return Move("abandon", view.own.attempt, "node.not-ready", "it was tried too often")
+    return Move("get-ready", attempt)
 
 
 def _while_ready(view: RunView, now: int, limits: Limits) -> Move:
@@ -161,8 +168,12 @@ def _after_failure(view: RunView, now: int, limits: Limits) -> Move:
         return Move("abandon", own.attempt, own.code, own.reason)
     if now > view.expires:
         return Move("abandon", own.attempt, own.code or "node.expired", own.reason)
-    pause = limits.retry_after * 2 ** max(view.tries - 1, 0)
-    if now - view.since < pause * 1e6:
+    if own.attempt >= MOST_ATTEMPTS:
+        return Move("abandon", own.attempt, own.code or "node.not-ready", own.reason)
+    pause = limits.retry_after * 2 ** min(max(own.attempt - 1, 0), _MOST_DOUBLINGS)
+    # Whoever's pause ends first calls the others: pauses out of step would never meet.
+    is_called = any(p is not None and p.attempt > own.attempt for p in view.peers.values())
+    if now - view.since < pause * 1e6 and not is_called:
         return _WAIT
     return Move("try-again", own.attempt + 1)
 

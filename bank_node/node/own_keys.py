@@ -29,6 +29,11 @@ def own_key(config: NodeConfig, book: Book, now: int) -> SigningKey:
     return SigningKey.load(path)
 
 
-def own_keys(config: NodeConfig) -> list[str]:
-    """Return all public keys of this node, old ones included: they have signed its audit log."""
-    return [SigningKey.load(path).public for path in numbered(config.keys, "signing")]
+def own_keys(config: NodeConfig, book: Book) -> list[str]:
+    """Return all public keys of this node: those of its folder, and those that agreements named.
+
+    Any of them may have signed entries of its audit log; a private key may be gone by now.
+    """
+    found = {SigningKey.load(path).public for path in numbered(config.keys, "signing")}
+    entries = (signed.agreement.member(config.node.id) for signed in book.versions())
+    return sorted(found | {entry.key for entry in entries if entry is not None})

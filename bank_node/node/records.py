@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import structlog
 from sqlalchemy.orm import Session
 
 from bank_node.analyses import find_analysis
@@ -43,12 +44,14 @@ from bank_node.store.days import StoredDays
 
 __all__ = ["Entry", "Positions", "Records", "ResultRows", "columns_folder"]
 
+_LOG = structlog.get_logger(__name__)
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _R = TypeVar("_R", bound="Records")
 _RECENT = 1000
 _NUMBERS = "messages"
 _ACCOUNTS = "accounts"
+_AGREEMENT = "agreement"
 
 OnResult = Callable[[Session, OpenRun, StagedResult], None]
 
@@ -172,7 +175,7 @@ class Records:
             found = run_table.open_runs(session)
             recent = run_table.newest(session, limit=_RECENT)
             found += [r for r in recent if r.closed is not None and r.closed >= since]
-            return [_restored(session, row, me) for row in found]
+            return _readable(session, found, me)
 
     @_in_thread
     def run(self, run_id: str, me: str) -> OpenRun | None:
@@ -186,10 +189,17 @@ class Records:
             return None if row is None else _restored(session, row, me)
 
     @_in_thread
+    def find(self, run_id: str, me: str) -> OpenRun | None:
+        """Return a run by its whole id."""
+        with self.database.read() as session:
+            row = run_table.find(session, run_id)
+            return None if row is None else _restored(session, row, me)
+
+    @_in_thread
     def runs(self, limit: int, me: str) -> list[OpenRun]:
         """Return the newest runs."""
         with self.database.read() as session:
-            return [_restored(session, r, me) for r in run_table.newest(session, limit=limit)]
+            return _readable(session, run_table.newest(session, limit=limit), me)
 
     @_in_thread
     def is_closed(self, run_id: str) -> bool:
@@ -235,12 +245,6 @@ class Records:
             found = column_sets.usable(session, analysis, _purpose(analysis, public))
             return "" if found is None else found.preparation
 
-    @_in_thread
-    def discard_columns(self, at: int) -> list[str]:
-        """Mark all prepared columns as not to be used."""
-        with self.database.begin() as session:
-            return column_sets.discard_all(session, at)
-
     # Schedule, agreement, members.
 
     @_in_thread
@@ -250,10 +254,19 @@ class Records:
             return slots.claim(session, schedule, slot, run_id, at)
 
     @_in_thread
-    def note_agreement(self, digest: str) -> bool:
-        """Return whether an agreement comes into effect here for the first time."""
+    def last_version(self) -> int:
+        """Return the version of the agreement that was last noted; 0: none was."""
+        with self.database.read() as session:
+            return messages.counter(session, _AGREEMENT)
+
+    @_in_thread
+    def note_agreement(self, version: int, entry: Entry, at: int, *, discard: bool) -> None:
+        """Note that a version came into effect, and that prepared columns must not be used."""
         with self.database.begin() as session:
-            return messages.next_number(session, f"agreement:{digest}") == 1
+            messages.set_counter(session, _AGREEMENT, version)
+            if discard:
+                column_sets.discard_all(session, at)
+            self._append(session, entry, at)
 
     @_in_thread
     def save_status(self, member: str, status: MemberStatus, sequence: int) -> None:
@@ -399,6 +412,17 @@ def _row(run: OpenRun, at: int) -> run_table.Run:
         port=own.port or None,
         details=run.details(),
     )
+
+
+def _readable(session: Session, rows: Sequence[run_table.Run], me: str) -> list[OpenRun]:
+    """Return the runs of rows; one that cannot be read must not keep the node from the others."""
+    found = []
+    for row in rows:
+        try:
+            found.append(_restored(session, row, me))
+        except (ValueError, KeyError, TypeError):
+            _LOG.exception("run_unreadable", run_id=row.run_id)
+    return found
 
 
 def _restored(session: Session, row: run_table.Run, me: str) -> OpenRun:

@@ -6,6 +6,7 @@ at the time takes up the slots whose time is not over, each once.
 """
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 import structlog
@@ -104,34 +105,44 @@ class Scheduler:
         before = self._in_effect
         if (signed and signed.hash) == (before and before.hash):
             return
-        self._in_effect = signed
-        self.changed.set()
-        self.changed = asyncio.Event()
         if signed is None:
             _LOG.warning("agreement_ended")
             await self._records.append(Entry(self._me, "agreement.ended", {}), self._clock())
+        else:
+            await self._take_effect(signed)
+        self._in_effect = signed
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    async def _take_effect(self, signed: SignedAgreement) -> None:
+        """Do what the steps from the version noted last to this one bring about."""
+        version, last = signed.agreement.version, await self._records.last_version()
+        if version == last:
             return
-        if not await self._records.note_agreement(signed.hash):
-            return
-        previous = self._book.version(signed.agreement.version - 1)
-        changed = None if previous is None else change(previous, signed)
-        if changed is not None and changed.columns == "discard":
+        steps = self._steps(last, version) if last else []
+        discard = any(step.columns == "discard" for step in steps)
+        entry = Entry(self._me, "agreement.in-effect", _told(signed, steps))
+        await self._records.note_agreement(version, entry, self._clock(), discard=discard)
+        if discard:
             self._columns_end()
-            await self._records.discard_columns(self._clock())
-        entry = Entry(self._me, "agreement.in-effect", _told(signed, changed))
-        await self._records.append(entry, self._clock())
-        _LOG.info("agreement_in_effect", agreement_version=signed.agreement.version)
+        _LOG.info("agreement_in_effect", agreement_version=version)
+
+    def _steps(self, last: int, version: int) -> list[Change]:
+        """Return the steps between two versions, also those during which the node was down."""
+        numbers = range(min(last, version), version + 1)
+        known = [v for v in map(self._book.version, numbers) if v is not None]
+        return [change(old, new) for old, new in itertools.pairwise(known)]
 
 
-def _told(signed: SignedAgreement, changed: Change | None) -> dict[str, object]:
+def _told(signed: SignedAgreement, steps: list[Change]) -> dict[str, object]:
     """Return what the audit log says of an agreement that comes into effect."""
     told: dict[str, object] = {"agreement": signed.hash, "version": signed.agreement.version}
-    if changed is not None:
+    if steps:
         told |= {
-            "removed": list(changed.removed),
-            "added": list(changed.added),
-            "columns": changed.columns,
-            "budgets": changed.budgets,
-            "schedules_dropped": list(changed.schedules_dropped),
+            "removed": [m for step in steps for m in step.removed],
+            "added": [m for step in steps for m in step.added],
+            "schedules_dropped": [s for step in steps for s in step.schedules_dropped],
+            "columns": [step.columns for step in steps],
+            "budgets": [step.budgets for step in steps],
         }
     return told

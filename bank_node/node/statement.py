@@ -39,7 +39,7 @@ FINAL: frozenset[str] = frozenset({"stored", "refused", "abandoned"})
 """Phases that are never left."""
 
 _PHASES: tuple[str, ...] = get_args(Phase)
-_MOST_ATTEMPTS = 1000
+_MOST_ATTEMPTS = 200
 
 
 class StatementError(ValueError):

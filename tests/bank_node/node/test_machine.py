@@ -209,7 +209,7 @@ def test_all_store_or_none(members: int) -> None:
     stored = given_up = 0
     for seed in range(150):
         world = World(seed, members, calm_after=400)
-        while not world.is_over() and world.steps < 20_000:
+        while not world.is_over() and world.steps < 80_000:
             world.step()
             world.check()
         assert world.is_over(), (seed, {m.name: m.own for m in world.members.values()})
