@@ -10,7 +10,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["CredentialPaths", "DataSource", "Deadlines", "Job", "Manifest", "MemberEntry", "Rehearsal"]
+__all__ = [
+    "CredentialPaths",
+    "DataSource",
+    "Deadlines",
+    "Job",
+    "Manifest",
+    "MemberEntry",
+    "Rehearsal",
+]
 
 
 class _Strict(BaseModel):

@@ -3,13 +3,18 @@
 Nothing is judged here except what makes a whole file useless (:class:`bank_node.errors.DataError`).
 A line that has the wrong shape (too few or too many fields, broken quotes: a file that was cut off
 ends in one) becomes a row of the table's rejects instead.  Everything is read as text, so that the
-rules in :mod:`bank_node.ingest` see what the bank wrote.
+rules in :mod:`bank_node.rules` see what the bank wrote.
+
+What DuckDB says of a bad file may quote it, so its words are passed on only as far as they name the
+kind of fault, and never as the cause of an error, which a log would print.
 """
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
 
 import duckdb
 import numpy as np
@@ -22,11 +27,9 @@ from bank_node.errors import (
     MissingFileError,
     UnreadableFileError,
 )
+from bank_node.sandbox import BLANKS, connect, quoted
 
-__all__ = ["BLANKS", "TableSpec", "connect", "load"]
-
-BLANKS = " \t\r\n\v\f\u00a0"
-"""What is taken off both ends of every field."""
+__all__ = ["BLANKS", "TableSpec", "column_positions", "connect", "load", "stage"]
 
 _HEADER_LIMIT = 1 << 20
 _SUFFIXES = (".csv", ".parquet")
@@ -40,48 +43,18 @@ class TableSpec:
         name: file name without ending, and name of the table in DuckDB.
         required: columns that must be there.
         optional: columns that are read if they are there and are empty if not.
+        names: what the file calls a column, where it has a name of its own.
     """
 
     name: str
     required: tuple[str, ...]
     optional: tuple[str, ...]
+    names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns, in order."""
         return self.required + self.optional
-
-
-def connect(folder: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """Open DuckDB in memory: no file of its own, no downloads, no reading but in ``folder``."""
-    con = duckdb.connect(
-        ":memory:",
-        config={
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "temp_directory": "",
-        },
-    )
-    con.execute("SET TimeZone = 'UTC'")
-    con.execute("SET preserve_insertion_order = true")
-    con.execute("SET enable_progress_bar = false")
-    con.execute(  # the pattern first: looking for blanks is cheaper than trimming
-        rf"""CREATE TEMP MACRO clean(x) AS nullif(
-            CASE WHEN regexp_matches(x, '^[\s\x{{0B}}\x{{A0}}]|[\s\x{{0B}}\x{{A0}}]$')
-            THEN trim(x, '{BLANKS}') ELSE x END, '')"""
-    )
-    if folder is not None:
-        _allow(con, folder.resolve())
-    con.execute("SET enable_external_access = false")
-    return con
-
-
-def _allow(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """Allow the folder, and the files elsewhere that its owner linked into it."""
-    linked = [str(p.resolve()) for p in folder.glob("*") if p.is_symlink() and p.is_file()]
-    for setting, names in (("allowed_directories", [f"{folder}/"]), ("allowed_paths", linked)):
-        quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
-        con.execute(f"SET {setting} = [{quoted}]")
 
 
 def load(con: duckdb.DuckDBPyConnection, folder: Path, spec: TableSpec) -> frozenset[str]:
@@ -102,7 +75,36 @@ def load(con: duckdb.DuckDBPyConnection, folder: Path, spec: TableSpec) -> froze
             return _load_csv(con, path, spec)
         return _load_parquet(con, path, spec)
     except (duckdb.Error, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, error) from None
+
+
+def stage(
+    con: duckdb.DuckDBPyConnection,
+    path: Path,
+    kind: Literal["csv", "parquet"],
+    spec: TableSpec,
+    target: Path,
+) -> frozenset[str]:
+    """Copy a table to a Parquet file as text, batch by batch, misshapen lines to ``<name>_broken``.
+
+    The copy has the columns of ``spec`` as :func:`load` gives them, one row for each good line in
+    the order of the file, so that a line's rank among the good ones is its row number there.
+
+    Returns:
+        the columns of ``spec`` that the file has.
+
+    Raises:
+        DataError: the file is unreadable, not UTF-8 or without a column.
+        duckdb.Error: memory, or the disk of ``target``, is full.
+    """
+    try:
+        if kind == "csv":
+            return _stage_csv(con, path, spec, target)
+        return _stage_parquet(con, path, spec, target)
+    except (duckdb.Error, OSError) as error:
+        if isinstance(error, duckdb.OutOfMemoryException) or "write" in str(error).lower():
+            raise  # not the source's fault
+        raise _unreadable(path, error) from None
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -140,21 +142,29 @@ def _wrong_encoding(path: Path) -> EncodingError:
     return EncodingError(f"{path}: the text is not UTF-8", "Save or convert the file as UTF-8")
 
 
-def _positions(path: Path, names: Sequence[str], spec: TableSpec) -> dict[str, int]:
-    """Where each column of ``spec`` stands in the file."""
+def column_positions(path: Path | str, names: Sequence[str], spec: TableSpec) -> dict[str, int]:
+    """Where each column of ``spec`` stands among the ``names`` of a table.
+
+    Raises:
+        MissingColumnError: one that must be there is not, or stands there twice.
+    """
     cleaned = [name.strip().lower() for name in names]
-    missing = [column for column in spec.required if column not in cleaned]
+    called = {column: spec.names.get(column, column).strip().lower() for column in spec.columns}
+    # a column that the caller gave a name for must be there, be it optional or not
+    needed = [column for column in spec.columns if column in spec.required or column in spec.names]
+    missing = [called[column] for column in needed if called[column] not in cleaned]
     if missing:
         plural = "s" if len(missing) > 1 else ""
         raise MissingColumnError(
-            f"{path}: column{plural} {', '.join(missing)} missing", _column_remedy(cleaned, spec)
+            f"{path}: column{plural} {', '.join(missing)} missing",
+            _column_remedy(cleaned, spec) if isinstance(path, Path) else "Name what stands for it",
         )
-    twice = [column for column in spec.columns if cleaned.count(column) > 1]
+    twice = [name for name in called.values() if cleaned.count(name) > 1]
     if twice:
         raise MissingColumnError(
             f"{path}: column {twice[0]} stands there more than once", "Remove or rename the others"
         )
-    return {column: cleaned.index(column) for column in spec.columns if column in cleaned}
+    return {column: cleaned.index(name) for column, name in called.items() if name in cleaned}
 
 
 def _column_remedy(names: Sequence[str], spec: TableSpec) -> str:
@@ -177,12 +187,12 @@ def _header(path: Path) -> list[str]:
     try:
         line = first.decode("utf-8-sig").splitlines()[0]
         return next(csv.reader([line], strict=True))
-    except UnicodeDecodeError as error:
-        raise _wrong_encoding(path) from error
-    except (csv.Error, IndexError, StopIteration) as error:
+    except UnicodeDecodeError:
+        raise _wrong_encoding(path) from None
+    except (csv.Error, IndexError, StopIteration):
         raise UnreadableFileError(
             f"{path}: the first line is not a CSV header", "The first line must name the columns"
-        ) from error
+        ) from None
 
 
 def _text_columns(source: dict[str, str], spec: TableSpec) -> str:
@@ -197,12 +207,9 @@ def _text_columns(source: dict[str, str], spec: TableSpec) -> str:
 
 def _load_csv(con: duckdb.DuckDBPyConnection, path: Path, spec: TableSpec) -> frozenset[str]:
     names = _header(path)
-    where = _positions(path, names, spec)
-    try:
-        _scan_csv(con, path, spec, len(names), strict=True)
-    except duckdb.InvalidInputException:  # line ends of more than one kind
-        _scan_csv(con, path, spec, len(names), strict=False)
-    _broken_lines(con, path, spec)
+    where = column_positions(path, names, spec)
+    table = f"CREATE TEMP TABLE {spec.name}_scan AS"
+    _scan_csv(con, path, spec, f"{table} SELECT row_number() OVER () AS rank, * FROM", len(names))
     _number_rows(con, spec)
     columns = _text_columns({column: f"c{i}" for column, i in where.items()}, spec)
     con.execute(
@@ -229,29 +236,63 @@ def _number_rows(con: duckdb.DuckDBPyConnection, spec: TableSpec) -> None:
     con.register(f"{spec.name}_rows", pa.table({"rank": rank, "row": row}))
 
 
+def _stage_csv(
+    con: duckdb.DuckDBPyConnection, path: Path, spec: TableSpec, target: Path
+) -> frozenset[str]:
+    names = _header(path)
+    where = column_positions(path, names, spec)
+    columns = _text_columns({column: f"c{i}" for column, i in where.items()}, spec)
+    _scan_csv(con, path, spec, f"COPY (SELECT {columns} FROM ", len(names), f") {_to(target)}")  # noqa: S608
+    return frozenset(where)
+
+
 def _scan_csv(
-    con: duckdb.DuckDBPyConnection, path: Path, spec: TableSpec, fields: int, *, strict: bool
+    con: duckdb.DuckDBPyConnection,
+    path: Path,
+    spec: TableSpec,
+    head: str,
+    fields: int,
+    tail: str = "",
 ) -> None:
-    for suffix in ("scan", "errors", "scans"):
+    """Carry out ``head``, the scan of the file, ``tail``; then table ``<name>_broken``."""
+    try:
+        _scan_csv_once(con, path, spec, head, fields, tail, strict=True)
+    except duckdb.InvalidInputException:  # line ends of more than one kind
+        _scan_csv_once(con, path, spec, head, fields, tail, strict=False)
+    _broken_lines(con, path, spec)
+
+
+def _scan_csv_once(
+    con: duckdb.DuckDBPyConnection,
+    path: Path,
+    spec: TableSpec,
+    head: str,
+    fields: int,
+    tail: str,
+    *,
+    strict: bool,
+) -> None:
+    for suffix in ("scan", "errors", "scans", "broken"):
         con.execute(f"DROP TABLE IF EXISTS {spec.name}_{suffix}")
     columns = ", ".join(f"c{i}: 'VARCHAR'" for i in range(fields))
-    con.execute(
-        f"""
-        CREATE TEMP TABLE {spec.name}_scan AS
-        SELECT row_number() OVER () AS rank, *
-        FROM read_csv(?, columns = {{{columns}}}, auto_detect = false, header = true,
+    con.execute(f"""{head}
+        read_csv({quoted(str(path))}, columns = {{{columns}}}, auto_detect = false, header = true,
             delim = ',', quote = '"', escape = '"', strict_mode = {str(strict).lower()},
             store_rejects = true, rejects_table = '{spec.name}_errors',
             rejects_scan = '{spec.name}_scans')
-        """,  # noqa: S608 - names of this module only
-        [str(path)],
-    )
+        {tail}""")
+
+
+def _to(target: Path) -> str:
+    # into a file that is there already, so that it keeps its mode
+    target.touch(0o600)
+    return f"TO {quoted(str(target))} (FORMAT parquet, COMPRESSION lz4_raw, USE_TMP_FILE false)"
 
 
 def _broken_lines(con: duckdb.DuckDBPyConnection, path: Path, spec: TableSpec) -> None:
     con.execute(
         f"""
-        CREATE TEMP TABLE {spec.name}_broken AS
+        CREATE OR REPLACE TEMP TABLE {spec.name}_broken AS
         SELECT CAST(line AS BIGINT) - 1 AS "row", CAST(min(error_type) AS VARCHAR) AS kind,
             bool_or(contains(trim(csv_line, E'\\r\\n'), E'\\n')) AS swallowed,
             CASE WHEN min(CAST(error_type AS VARCHAR)) LIKE '%COLUMNS%'
@@ -279,17 +320,33 @@ def _broken_lines(con: duckdb.DuckDBPyConnection, path: Path, spec: TableSpec) -
 
 
 def _load_parquet(con: duckdb.DuckDBPyConnection, path: Path, spec: TableSpec) -> frozenset[str]:
-    source = con.execute("SELECT * FROM read_parquet(?) LIMIT 0", [str(path)])
-    names = [str(column[0]) for column in source.description]
-    where = _positions(path, names, spec)
-    quoted = {column: '"' + names[i].replace('"', '""') + '"' for column, i in where.items()}
+    source, where = _parquet_source(con, path, spec)
     con.execute(
         f"""
         CREATE TEMP TABLE {spec.name}_text AS
-        SELECT CAST(row_number() OVER () AS BIGINT) AS "row", {_text_columns(quoted, spec)}
-        FROM read_parquet(?)
-        """,  # noqa: S608 - column names are quoted
-        [str(path)],
+        SELECT CAST(row_number() OVER () AS BIGINT) AS "row", {source}
+        """
     )
     con.execute(f'CREATE TEMP TABLE {spec.name}_broken ("row" BIGINT, reason VARCHAR)')
-    return frozenset(where)
+    return where
+
+
+def _stage_parquet(
+    con: duckdb.DuckDBPyConnection, path: Path, spec: TableSpec, target: Path
+) -> frozenset[str]:
+    source, where = _parquet_source(con, path, spec)
+    con.execute(f"COPY (SELECT {source}) {_to(target)}")
+    con.execute(f'CREATE OR REPLACE TEMP TABLE {spec.name}_broken ("row" BIGINT, reason VARCHAR)')
+    return where
+
+
+def _parquet_source(
+    con: duckdb.DuckDBPyConnection, path: Path, spec: TableSpec
+) -> tuple[str, frozenset[str]]:
+    """The select list of text columns with its source, and the columns that the file has."""
+    source = con.execute("SELECT * FROM read_parquet(?) LIMIT 0", [str(path)])
+    names = [str(column[0]) for column in source.description]
+    where = column_positions(path, names, spec)
+    theirs = {column: '"' + names[i].replace('"', '""') + '"' for column, i in where.items()}
+    columns = _text_columns(theirs, spec)
+    return f"{columns} FROM read_parquet({quoted(str(path))})", frozenset(where)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bank_node.consortium import Book
 from bank_node.node.config import default_folder, read_config
@@ -60,7 +61,7 @@ def show(
         table.add_column(name, no_wrap=True)
     table.add_column("details", overflow="fold")
     for entry in found:
-        table.add_row(
+        row = (
             str(entry.number),
             describe_time(entry.at),
             entry.actor,
@@ -68,6 +69,8 @@ def show(
             (entry.run_id or "")[:8],
             _in_words(json.loads(entry.details)),
         )
+        # Words of other members are shown as they are, never as markup.
+        table.add_row(*map(Text, row))
     Console().print(table)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 __all__ = ["show_rows", "write_rows"]
 
@@ -39,7 +40,7 @@ def show_rows(result: dict[str, Any], out: Path | None) -> None:
         table.add_column(columns[i], justify="right" if is_number else "left")
     for row in rows[:_SHOWN]:
         cells = (row[i] for i in shown)
-        table.add_row(*(_cell(v) for v in cells))
+        table.add_row(*(Text(_cell(v)) for v in cells))
     console.print(table)
     if len(rows) > _SHOWN:
         console.print(f"... and {len(rows) - _SHOWN:,} more: use --out or --json")

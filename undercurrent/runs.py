@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bank_node.errors import OutputExistsError
 from bank_node.node.client import ask
@@ -135,14 +136,16 @@ def list_runs(
         table.add_column(name, no_wrap=True)
     table.add_column("why", overflow="fold")
     for run in runs:
-        table.add_row(
-            run["run_id"][:8],
+        row = (
+            run["run_id"][:9],
             run["analysis"] + _kind(run),
             run["schedule"] or run["proposer"],
             describe_time(run["created"])[5:16],
             run["phase"],
             run["reason"] or _waits(run),
         )
+        # Words of other members are shown as they are, never as markup.
+        table.add_row(*map(Text, row))
     console.print(table)
 
 

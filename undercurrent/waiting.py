@@ -25,7 +25,10 @@ _PHASES = {
 
 def describe_time(microseconds: int) -> str:
     """Return a time as people read it, UTC."""
-    return datetime.fromtimestamp(microseconds / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    try:
+        return datetime.fromtimestamp(microseconds / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return "no time"
 
 
 def wait_for_run(folder: Path, run_id: str, *, quiet: bool = False) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from bank_node.consortium.judging import CLOCK_TOLERANCE, check_manifest
 from bank_node.consortium.manifest import (
     RunManifest,
     RunMember,
+    is_scheduled_id,
     parse_manifest,
     proposed_manifest,
     scheduled_manifest,
@@ -58,6 +59,7 @@ __all__ = [
     "change",
     "check_manifest",
     "due_slots",
+    "is_scheduled_id",
     "load_agreement",
     "parse_manifest",
     "period_of",

@@ -30,6 +30,7 @@ from bank_node.identity import SigningKey, verify
 __all__ = [
     "RunManifest",
     "RunMember",
+    "is_scheduled_id",
     "parse_manifest",
     "proposed_manifest",
     "scheduled_manifest",
@@ -38,7 +39,8 @@ __all__ = [
 ]
 
 _DAY = 86_400_000_000
-_MOST_BYTES = 48 * 1024
+_MOST_BYTES = 16 * 1024
+_SLOT = "slot-"
 _MOST_TIME = 1 << 60
 _PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 # The number of an attempt is added to it where a session needs a name of at most 64.
@@ -113,7 +115,7 @@ class RunManifest(_Form):
 
 def parse_manifest(data: bytes | str) -> RunManifest:
     """Return the manifest of what a peer sent, or refuse it without repeating any of it."""
-    if len(data) > _MOST_BYTES:
+    if len(data.encode() if isinstance(data, str) else data) > _MOST_BYTES:
         raise MalformedManifest("the manifest is too large", "The proposer has to correct it")
     try:
         return RunManifest.model_validate_json(data)
@@ -146,7 +148,7 @@ def scheduled_manifest(signed: SignedAgreement, schedule_name: str, slot: str) -
     if not is_slot(schedule, agreement, at):
         raise NotTheSchedule(f"schedule {schedule_name} has no run at {text}", _SCHEDULE_REMEDY)
     return RunManifest(
-        run_id=_hash_of(signed, "run", schedule_name, text),
+        run_id=_SLOT + _hash_of(signed, "run", schedule_name, text),
         consortium=agreement.consortium,
         agreement=signed.hash,
         analysis=rule.name,
@@ -165,6 +167,11 @@ def scheduled_manifest(signed: SignedAgreement, schedule_name: str, slot: str) -
 
 
 _SCHEDULE_REMEDY = "See undercurrent consortium show for the schedules"
+
+
+def is_scheduled_id(run_id: str) -> bool:
+    """Return whether an id is one that only a scheduled run can have."""
+    return run_id.startswith(_SLOT)
 
 
 def proposed_manifest(

@@ -21,7 +21,15 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from bank_node.consortium import Book, RunManifest, SignedAgreement
-from bank_node.coordination import BrokerConfig, Bus, Guard, Message, run_tail, status_tail
+from bank_node.coordination import (
+    BrokerConfig,
+    Bus,
+    Guard,
+    Message,
+    StatementError,
+    run_tail,
+    status_tail,
+)
 from bank_node.errors import UndercurrentError
 from bank_node.identity import find_credentials
 from bank_node.intake import IntakeReport
@@ -53,6 +61,7 @@ _STATUS_EVERY = 30.0
 _UPKEEP_EVERY = 3600.0
 _STATUS_LIFETIME = 7 * 86_400 * _SECOND
 _AFTERLIFE = 86_400 * _SECOND
+_LONGEST = 32 * 86_400 * _SECOND
 
 
 def now_us() -> int:
@@ -303,7 +312,9 @@ class Node:
     async def _handle(self, message: Message) -> None:
         self.measuring.metrics.message_accepted()
         if message.kind == "statement":
-            await self.keeper.receive(message.sender, message.content, message.sequence)
+            await self.keeper.receive(
+                message.sender, message.topic.run_id, message.content, message.sequence
+            )
             return
         status = parse_status(message.content, message.issued)
         if status is None:
@@ -333,8 +344,12 @@ class Node:
                     await bus.clear(tail)
                     continue
                 content, expires = told
-                lifetime = max(expires - now_us(), 0) + _AFTERLIFE
-                await bus.publish("statement", tail, content, retain=True, lifetime=lifetime)
+                lifetime = min(max(expires - now_us(), 0), _LONGEST) + _AFTERLIFE
+                try:
+                    await bus.publish("statement", tail, content, retain=True, lifetime=lifetime)
+                except StatementError as error:
+                    # One statement that cannot be sent must not keep the others back.
+                    _LOG.error("statement_not_sent", run_id=run_id, code=error.code)
 
     # What the parts ask of the node.
 

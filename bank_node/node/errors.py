@@ -33,6 +33,8 @@ REASONS = frozenset(
         "consortium.superseded",
         "node.expired",
         "node.no-data",
+        "node.no-votes",
+        "node.not-asked",
         "node.not-proposed",
         "node.not-ready",
         "node.other-bytes",

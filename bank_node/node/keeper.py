@@ -13,17 +13,22 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from bank_node.consortium import (
+    CLOCK_TOLERANCE,
+    SCHEDULE,
     RunManifest,
     SignedAgreement,
+    is_scheduled_id,
     parse_manifest,
+    scheduled_manifest,
     sign_manifest,
     verify_manifest_signature,
 )
+from bank_node.consortium.bounds import asking_banks
 from bank_node.errors import UndercurrentError
 from bank_node.identity import SigningKey
 from bank_node.node.config import NodeConfig
 from bank_node.node.errors import RunStateError, UnknownRunError
-from bank_node.node.judge import Verdict, judge
+from bank_node.node.judge import Verdict, judge, most_disclosed
 from bank_node.node.machine import Limits, Move, decide
 from bank_node.node.open_run import OpenRun
 from bank_node.node.records import Entry, Records
@@ -38,7 +43,10 @@ _LOG = structlog.get_logger(__name__)
 _SECOND = 1_000_000
 _HEARTBEAT = 30 * _SECOND
 _PROGRESS = 2 * _SECOND
+_LAST_WORD = 15 * _SECOND
 _AGAIN = 5 * _SECOND
+_NO_VOTES = 7 * 86_400 * _SECOND
+_LONGEST = 31 * 86_400 * _SECOND
 _MOST_OPEN = 5000
 _REMEMBERED = 2 * 86_400 * _SECOND
 
@@ -148,20 +156,27 @@ class RunKeeper:
                         run, "abandoned", code="node.result-lost", reason="the result is gone"
                     )
                 if run.has_private and run.own.phase in ("judging", "consented", "failed"):
-                    await self._state(
-                        run,
-                        "abandoned",
-                        code="node.question-lost",
-                        reason=f"{self.me} was restarted; its question was kept in memory only",
-                    )
+                    await self._state(run, "abandoned", **self._question_lost())
 
-    async def receive(self, sender: str, content: Mapping[str, Any], sequence: int) -> None:
-        """Take note of what a member has stated, and make the moves that follow."""
+    async def receive(
+        self, sender: str, topic_run: str, content: Mapping[str, Any], sequence: int
+    ) -> None:
+        """Take note of what a member has stated, and make the moves that follow.
+
+        Args:
+            sender: id of the member.
+            topic_run: the run that the topic names.
+            content: the statement, with the manifest.
+            sequence: number of the message.
+        """
         try:
             manifest = parse_manifest(str(content.get("manifest", "")))
             statement = parse_statement({k: v for k, v in content.items() if k != "manifest"})
         except (StatementError, UndercurrentError):
             _LOG.warning("statement_refused", member=sender)
+            return
+        if manifest.run_id != topic_run:
+            _LOG.warning("statement_misplaced", member=sender)
             return
         await self._whole(self._receive(sender, manifest, statement, sequence))
 
@@ -169,15 +184,17 @@ class RunKeeper:
         self, sender: str, manifest: RunManifest, statement: Statement, sequence: int
     ) -> None:
         async with self._lock:
+            was_open = manifest.run_id in self.open
             run = await self._run_of(manifest, sender)
             if run is None or sender not in run.peers:
                 return
             checked = self._checked(run, sender, manifest, statement)
             if checked is None:
                 return
-            if run.own.is_final and not checked.is_final:
-                await self._tell(run)  # It was away when this node was done.
-            if checked == run.peers[sender]:
+            is_news = checked != run.peers[sender]
+            if run.own.is_final and (not checked.is_final or (is_news and not was_open)):
+                await self._tell(run)  # It was away when this node was done, or has not heard it.
+            if not is_news:
                 return
             await self._records.save_peer(run.run_id, sender, checked, sequence, self._clock())
             run.peers[sender] = checked
@@ -198,12 +215,7 @@ class RunKeeper:
                 return known
             if await self._records.is_closed(manifest.run_id):
                 raise RunStateError(f"run {manifest.run_id} is over", "Propose a new one")
-            run = await self._take_up(manifest, person)
-            if private:
-                run.private, run.has_private = private, True
-            # Who proposes a run has consented to it.
-            if manifest.proposer == self.me:
-                run.approved_by = person
+            run = await self._take_up(manifest, person, private or {}, is_own=True)
             await self._advance(run)
             return run
 
@@ -224,9 +236,10 @@ class RunKeeper:
 
     async def _reject(self, run_id: str, reason: str, person: str) -> OpenRun:
         async with self._lock:
-            run = self._named(run_id, "judging", "consented", "failed")
+            run = self._named(run_id, "judging", "consented", "failed", *self._forced(run_id))
             phase: Phase = "refused" if run.own.phase == "judging" else "abandoned"
             told = reason or f"{self.me} does not want it"
+            await self._end_attempt(run)
             await self._state(run, phase, person=person, code="node.rejected", reason=told)
             return run
 
@@ -278,33 +291,68 @@ class RunKeeper:
     async def _run_of(self, manifest: RunManifest, sender: str) -> OpenRun | None:
         """Return the run of a peer's manifest, taken up if it is new; None if it comes too late."""
         run = self.open.get(manifest.run_id)
-        if run is None:
-            run = await self._records.find(manifest.run_id, self.me)
         if run is not None:
-            self.open[run.run_id] = run
             return run
         if len(self.open) >= _MOST_OPEN:
             _LOG.warning("too_many_runs", open=len(self.open))
             return None
-        if self._clock() > manifest.expires:
+        run = await self._records.find(manifest.run_id, self.me)
+        if run is not None:
+            self.open[run.run_id] = run
+            return run
+        if not self._is_timely(manifest) or not self._may_have_id(manifest):
             return None
-        run = await self._take_up(manifest, sender)
+        run = await self._take_up(manifest, sender, {})
         if manifest.proposer == self.me:
             # Somebody speaks in this node's name, or its database was put back.
             reason = f"{self.me} has not proposed it"
             await self._state(run, "refused", code="node.not-proposed", reason=reason)
         return run
 
-    async def _take_up(self, manifest: RunManifest, person: str) -> OpenRun:
+    async def _take_up(
+        self,
+        manifest: RunManifest,
+        person: str,
+        private: Mapping[str, Any],
+        *,
+        is_own: bool = False,
+    ) -> OpenRun:
         members = [m.id for m in manifest.members]
         signed = self._agreement_of(manifest) or self._agreement()
         if signed is not None:
             members = [m.id for m in signed.agreement.members]
         peers: dict[str, Statement | None] = {m: None for m in members if m != self.me}
         run = OpenRun(manifest, Statement(), self._clock(), peers)
+        # Before the first record, so that a node that dies right after it knows what is lost.
+        run.private, run.has_private = private, bool(private)
+        if is_own and manifest.proposer == self.me:
+            run.approved_by = person  # Who proposes a run has consented to it.
         await self._save(run, Entry(person or "schedule", "run.proposed", about(manifest)))
         self.open[run.run_id] = run
         return run
+
+    def _is_timely(self, manifest: RunManifest) -> bool:
+        """Return whether a new manifest's times can be meant: others are not even kept."""
+        now, length = self._clock(), manifest.expires - manifest.created
+        is_sane = manifest.created <= now + CLOCK_TOLERANCE and 0 < length <= _LONGEST
+        if not is_sane:
+            _LOG.warning("manifest_untimely", member=manifest.proposer)
+        return is_sane and now <= manifest.expires
+
+    def _may_have_id(self, manifest: RunManifest) -> bool:
+        """Return whether the id is the manifest's to have: those of slots belong to the schedule.
+
+        They can be computed beforehand; nobody shall take the place of a scheduled run.
+        """
+        if not is_scheduled_id(manifest.run_id):
+            return manifest.proposer != SCHEDULE
+        signed = self._agreement_of(manifest)
+        try:
+            return signed is not None and manifest == scheduled_manifest(
+                signed, manifest.schedule, manifest.slot
+            )
+        except UndercurrentError:
+            return False
 
     def _checked(
         self, run: OpenRun, sender: str, manifest: RunManifest, statement: Statement
@@ -345,6 +393,10 @@ class RunKeeper:
         while not run.own.is_final and self._clock() >= run.not_before:
             if run.own.phase == "judging":
                 await self._judge(run)
+            elif self._is_hopeless(run):
+                await self._end_attempt(run)
+                reason = "the votes of all members have not come in time"
+                await self._state(run, "abandoned", code="node.no-votes", reason=reason)
             elif self._is_superseded(run):
                 await self._end_attempt(run)
                 await self._state(
@@ -365,6 +417,15 @@ class RunKeeper:
         signed = self._agreement()
         waits = run.own.phase in ("consented", "ready", "failed")
         return waits and (signed is None or signed.hash != run.manifest.agreement)
+
+    def _is_hopeless(self, run: OpenRun) -> bool:
+        """Return whether a result has waited for the others' votes for longer than any run lasts.
+
+        A commitment that nobody can decide any more has to end somehow: a member was removed, or
+        never came back.  By then somebody else may have stored; the audit logs tell.
+        """
+        waited = self._clock() - max(run.since, run.manifest.expires)
+        return run.own.phase == "computed" and waited > _NO_VOTES
 
     async def _judge(self, run: OpenRun) -> None:
         signed = self._agreement()
@@ -391,8 +452,27 @@ class RunKeeper:
                 await self._save(run, None)
                 await self._tell(run)
 
+    def _forced(self, run_id: str) -> tuple[str, ...]:
+        """Return ``computed`` for a run whose agreement has ended: votes may never come."""
+        signed = self._agreement()
+        found = [r for name, r in self.open.items() if name.startswith(run_id)]
+        ended = [r for r in found if signed is None or signed.hash != r.manifest.agreement]
+        return ("computed",) if ended else ()
+
+    def _question_lost(self) -> dict[str, Any]:
+        reason = f"{self.me} was restarted; its question was kept in memory only"
+        return {"code": "node.question-lost", "reason": reason}
+
+    def _is_unasked(self, run: OpenRun) -> bool:
+        """Return whether the run has a question of this bank that this bank has not asked."""
+        manifest = run.manifest
+        names_me = self.me in asking_banks(manifest.parameters.get("traces", ""))
+        return names_me and not (run.has_private or manifest.prepare_runs or manifest.rehearsal)
+
     def _verdict(self, run: OpenRun, signed: SignedAgreement, left: Mapping[str, int]) -> Verdict:
         """Judge a manifest; one that the judgement cannot cope with is refused."""
+        if self._is_unasked(run):
+            return Verdict("refuse", "node.not-asked", f"{self.me} has not asked this question")
         try:
             return judge(run.manifest, signed, self._config, self._padded(), left, self._clock())
         except Exception:
@@ -441,6 +521,9 @@ class RunKeeper:
             await self._state(run, "refused" if move.act == "refuse" else "abandoned", **told)
 
     async def _get_ready(self, run: OpenRun, attempt: int) -> None:
+        if run.has_private and not run.private:
+            await self._state(run, "abandoned", **self._question_lost())
+            return
         try:
             run.listener = self._runner.listen()
         except OSError:
@@ -448,7 +531,11 @@ class RunKeeper:
             run.not_before = self._clock() + 5 * _SECOND
             return
         port = run.listener.getsockname()[1]
-        await self._state(run, "ready", attempt=attempt, port=port, started=False)
+        try:
+            await self._state(run, "ready", attempt=attempt, port=port, started=False)
+        except UndercurrentError:
+            run.listener.close()
+            raise
 
     async def _start(self, run: OpenRun) -> None:
         """Charge the budgets, state ``running``, and start the worker."""
@@ -471,7 +558,7 @@ class RunKeeper:
         attempt = run.own.attempt
         try:
             report = await self._runner.compute(run, signed, lambda p: self._note(run, p))
-            failure = self._wrong_report(run, report)
+            failure = self._wrong_report(run, signed, report)
         except Exception as error:
             _LOG.exception("computation_failed", run_id=run.run_id)
             report, failure = {}, failure_of(error)
@@ -505,14 +592,20 @@ class RunKeeper:
             await self._advance(run)
             return True
 
-    def _wrong_report(self, run: OpenRun, report: Mapping[str, Any]) -> tuple[str, str] | None:
-        """Return why a finished run must not be stored: it discloses more than was charged."""
-        if run.manifest.rehearsal:
-            return None  # What is made up is nobody's secret.
-        disclosed = int(report.get("disclosed_bits", 0))
-        if disclosed <= run.bits.get(self.me, 0):
+    def _wrong_report(
+        self, run: OpenRun, signed: SignedAgreement, report: Mapping[str, Any]
+    ) -> tuple[str, str] | None:
+        """Return why a finished run must not be stored: it discloses more than was charged.
+
+        The sizes that the workers exchanged are the true ones, whatever a bank told before.
+        """
+        if run.manifest.rehearsal or run.manifest.prepare_runs:
             return None
-        return "node.size-changed", f"{self.me} has grown since it told its size"
+        sizes = report["padded_sizes"]["accounts"]
+        for bank, bits in most_disclosed(run.manifest, signed.agreement, sizes).items():
+            if bits > run.bits.get(bank, 0):
+                return "node.size-changed", f"{bank} has more accounts than it told"
+        return None
 
     def _note(self, run: OpenRun, progress: Progress) -> None:
         """Take note of a worker's progress; it is told with the next reminder."""
@@ -594,9 +687,10 @@ class RunKeeper:
 
     async def _remind(self, run: OpenRun, now: int) -> None:
         """Say again what stands: progress often, the rest seldom; forget what is over for all."""
-        if run.is_over_for_all or (
-            run.own.is_final and now > run.manifest.expires + 3600 * _SECOND
-        ):
+        is_late = now > min(run.manifest.expires, run.since + _REMEMBERED) + 3600 * _SECOND
+        # The last word stays for a while, so that it reaches the others before it is taken back.
+        has_stood = now - max(run.since, run.told) > _LAST_WORD
+        if run.own.is_final and has_stood and (run.is_over_for_all or is_late):
             await self._clear(run.run_id)
             del self.open[run.run_id]
             return

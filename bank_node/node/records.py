@@ -226,6 +226,7 @@ class Records:
         """Remove runs that ended before a time and old audit entries; return how many runs."""
         with self.database.begin() as session:
             gone = retention.forget(session, before)
+            messages.forget_positions(session)
             audit.prune(session, self._key(), before, at=at, public_keys=self._own_keys())
             return gone.runs
 

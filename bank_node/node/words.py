@@ -7,11 +7,12 @@ from typing import Any
 from bank_node.consortium import RunManifest
 from bank_node.errors import UndercurrentError
 from bank_node.launcher import WorkersFailedError
+from graph_mpc.errors import EngineError
 
 __all__ = ["about", "failure_of", "measured", "told_of"]
 
 # Codes whose words name only members, runs and limits, and so may be told to other members.
-_TELLABLE = ("node.", "consortium.", "store.budget", "session.", "engine.", "run.", "worker.")
+_TELLABLE = ("node.", "consortium.", "store.budget", "session.", "engine.", "worker.interrupted")
 
 
 def about(manifest: RunManifest) -> dict[str, Any]:
@@ -41,16 +42,26 @@ def measured(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def failure_of(error: Exception) -> tuple[str, str]:
-    """Return code and words of a failure; words that could hold data stay in this node's log."""
-    code, message = getattr(error, "code", "node.system"), str(error)
+    """Return code and words of a failure as other members may hear them.
+
+    Only words that this program makes of names and numbers are told; whatever could quote data, a
+    path or a library stays in this node's log, and the others hear the code.
+    """
     if isinstance(error, WorkersFailedError):
-        failure = next((e.failure for e in error.exits if e.failure is not None), None)
-        if failure is not None:
-            code, message = str(failure["code"]), str(failure["message"])
-        else:
-            message = error.message
-    elif isinstance(error, UndercurrentError):
-        message = error.message
-    if code.startswith(_TELLABLE):
-        return code, message[:400]
-    return code, f"error {code}: see the node's log"
+        return _failure_of_worker(error)
+    if not isinstance(error, UndercurrentError | EngineError):
+        return "node.system", "error node.system: see the node's log"
+    return _told(error.code, error.message)
+
+
+def _failure_of_worker(error: WorkersFailedError) -> tuple[str, str]:
+    failures = [e.failure for e in error.exits if e.failure is not None]
+    if failures:
+        return _told(str(failures[0]["code"]), str(failures[0]["message"]))
+    status = min((e.status for e in error.exits), default=0)
+    how = f"was killed by signal {-status}" if status < 0 else "ended without a word"
+    return error.code, f"the worker of {error.exits[0].party} {how}"
+
+
+def _told(code: str, message: str) -> tuple[str, str]:
+    return code, message[:400] if code.startswith(_TELLABLE) else f"error {code}: see its log"

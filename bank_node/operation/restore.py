@@ -38,7 +38,7 @@ from bank_node.store.tables import AuditRow, ColumnSetRow, CounterRow, DayRow, S
 __all__ = ["SAFE_JUMP", "RestoreReport", "restore"]
 
 SAFE_JUMP = 1 << 20
-"""How far counters go on: more connections to a broker than a node makes between two backups."""
+"""How far the number of connections goes on: more than a node makes between two backups."""
 
 _NAME = re.compile(
     r"backup\.json|days\.json|node\.toml|node\.db"
@@ -225,7 +225,9 @@ def _settle_rows(session: Session, listed: _List, now: int, person: str) -> tupl
     unused = ColumnSetRow.discarded.is_(None)
     columns = _count(session, ColumnSetRow, unused)
     session.execute(update(ColumnSetRow).where(unused).values(discarded=now))
-    session.execute(update(CounterRow).values(value=CounterRow.value + SAFE_JUMP))
+    numbers = CounterRow.name == "messages"
+    session.execute(update(CounterRow).where(numbers).values(value=CounterRow.value + SAFE_JUMP))
+    session.execute(delete(CounterRow).where(CounterRow.name == "accounts"))
     days = session.scalar(select(func.count(DayRow.day.distinct()))) or 0
     session.execute(delete(DayRow))
     session.execute(delete(SourceRow))

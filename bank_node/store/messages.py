@@ -8,18 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from bank_node.store.canonical import canonical, parsed
 from bank_node.store.database import one_writer
-from bank_node.store.tables import CounterRow, PeerRow, PositionRow, StatementRow
+from bank_node.store.tables import CounterRow, PeerRow, PositionRow, RunRow, StatementRow
 from bank_node.store.upsert import insert_or_update
 
 __all__ = [
     "Said",
     "advance_counter",
     "counter",
+    "forget_positions",
     "last_position",
     "next_number",
     "peers",
@@ -101,6 +102,17 @@ def save_position(session: Session, sender: str, topic: str, sequence: int, nonc
     """Keep the last message accepted; the guard has judged that it is newer."""
     values = {"sender": sender, "topic": topic, "sequence": sequence, "nonce": nonce}
     insert_or_update(session, PositionRow, values, ("sequence", "nonce"))
+
+
+def forget_positions(session: Session) -> int:
+    """Remove the positions of topics of runs that are not known any more; return how many."""
+    known = set(session.scalars(select(RunRow.run_id)))
+    rows = session.execute(select(PositionRow.sender, PositionRow.topic))
+    gone = [(s, t) for s, t in rows if "/run/" in t and t.rpartition("/")[2] not in known]
+    for sender, topic in gone:
+        which = (PositionRow.sender == sender, PositionRow.topic == topic)
+        session.execute(delete(PositionRow).where(*which))
+    return len(gone)
 
 
 def next_number(session: Session, name: str) -> int:

@@ -1,9 +1,9 @@
 """A folder that stands for a host, in which the commands of a guide are run as they are written.
 
-What a command or a file names under ``/opt``, ``/etc``, ``/srv``, ``/var/lib`` or ``/usr/local/src``
-lies under the host's folder; a host's name is a loopback address.  A few programs that need a host
-of their own have a stand-in here, each a link to this file under that program's name; everything
-else is the real program.
+What a command or a file names under ``/opt``, ``/etc``, ``/srv``, ``/var/lib`` or
+``/usr/local/src`` lies under the host's folder; a host's name is a loopback address.  A few
+programs that need a host of their own have a stand-in here, which is run under their name;
+everything else is the real program.
 """
 
 import contextlib
@@ -131,9 +131,9 @@ def useradd(host: Host, *_arguments: str) -> None:
 
 
 def python3(_host: Host, *arguments: str) -> None:
-    """``-m venv``: an environment whose program is the one under test, and whose pip does nothing."""
+    """``-m venv``: an environment with the program under test, and a pip that does nothing."""
     if arguments[:2] != ("-m", "venv"):
-        os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, *arguments])
     programs = Path(arguments[2]) / "bin"
     programs.mkdir(parents=True)
     (programs / "undercurrent").symlink_to(Path(sys.executable).with_name("undercurrent"))
@@ -151,7 +151,7 @@ def install(_host: Host, *arguments: str) -> None:
         owner = next(words)
         if os.geteuid() == 0 and owner == "mosquitto":
             kept += ["-o", _known(owner)]
-    os.execv("/usr/bin/install", ["install", *kept])  # noqa: S606
+    os.execv("/usr/bin/install", ["install", *kept])
 
 
 def scp(host: Host, *arguments: str) -> None:
@@ -168,7 +168,7 @@ def scp(host: Host, *arguments: str) -> None:
 def runuser(_host: Host, *arguments: str) -> None:
     """One user runs everything here."""
     command = arguments[arguments.index("--") + 1 :]
-    os.execvp(command[0], list(command))  # noqa: S606
+    os.execvp(command[0], list(command))
 
 
 def systemctl(host: Host, verb: str, *arguments: str) -> None:
@@ -209,7 +209,7 @@ def _start(host: Host, unit: str) -> None:
 def _command(host: Host, unit: str) -> list[str]:
     if unit == "mosquitto":
         settings = host.root / "etc/mosquitto/mosquitto.conf"
-        text = host.mapped(settings.read_text()).replace("0.0.0.0", host.address)  # noqa: S104
+        text = host.mapped(settings.read_text()).replace("0.0.0.0", host.address)
         mapped = settings.with_suffix(".mapped")
         mapped.write_text(text)
         return ["mosquitto", "-c", str(mapped)]

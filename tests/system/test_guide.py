@@ -48,16 +48,24 @@ def steps(text: str) -> list[Step]:
     return [Step(**match.groupdict()) for match in FENCE.finditer(text)]
 
 
-def follow(step: Step, host: Host) -> str:
+def follow(step: Step, host: Host) -> None:
     """Run a step as a reader does: where something is to appear, again until it is there."""
     end = time.monotonic() + PATIENCE
     while True:
         done = host.run(step.script, FOLDERS[step.user], PATIENCE)
-        assert done.returncode == 0, f"{step.user}@{host.name}\n{step.script}\n{done.stdout}"
-        if step.until is None or re.search(step.until, done.stdout, re.DOTALL):
-            return done.stdout
-        assert time.monotonic() < end, f"{step.until} is not there:\n{done.stdout}"
+        told = f"{step.user}@{host.name}\n{step.script}\n{done.stdout}"
+        if step.until is None:
+            assert done.returncode == 0, told
+            return
+        if done.returncode == 0 and re.search(step.until, done.stdout, re.DOTALL):
+            return
+        assert time.monotonic() < end, f"{told}\nand {step.until} does not come\n{logs(host)}"
         time.sleep(1)
+
+
+def logs(host: Host) -> str:
+    """Return the last lines that the node of a host has logged."""
+    return host.log(f"undercurrent-node@{host.name}")[-3000:]
 
 
 @pytest.fixture
@@ -110,7 +118,7 @@ def test_guide_followed_literally_ends_with_stored_runs(hosts: dict[str, Host]) 
             follow(step, hosts[name])
     for host in hosts.values():
         runs = runs_of(host)
-        assert {run["phase"] for run in runs} == {"stored"}, host.log(f"undercurrent-node@{name}")
+        assert {run["phase"] for run in runs} == {"stored"}, logs(host)
         kinds = {(run["analysis"], run["rehearsal"], run["proposer"]) for run in runs}
         assert kinds == {
             ("risk-propagation", True, "bank1"),
