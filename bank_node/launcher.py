@@ -71,6 +71,15 @@ _ENVIRONMENT = {
     "MALLOC_TOP_PAD_": str(1 << 26),
 }
 
+
+def _environment() -> dict[str, str]:
+    """Return a worker's environment: without what may hold passwords of the node."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_WITHHELD) or k == _LOG_LEVEL}
+    return kept | _ENVIRONMENT
+
+
+_LOG_LEVEL = "UNDERCURRENT_LOG"
+_WITHHELD = ("UNDERCURRENT_", "PG")
 _NO_EVENT: dict[str, Any] = {
     "event": "failed",
     "code": "worker.output",
@@ -167,7 +176,7 @@ async def _start(job: Job, prefix: Sequence[str]) -> _Worker:
         limit=_LINE_LIMIT,
         start_new_session=True,
         pass_fds=() if job.listen_fd is None else (job.listen_fd,),
-        env=os.environ | _ENVIRONMENT,
+        env=_environment(),
     )
     if process.stdin is None:
         raise ValueError("a worker's standard input is a pipe")

@@ -76,6 +76,8 @@ class _Loaded:
 
 def main() -> int:
     """Run the job on standard input and return the exit code."""
+    # A core file would hold keys, accounts and shares.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # The event lines have the standard output for themselves, whatever a library prints.
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

@@ -1,6 +1,7 @@
 """The commands ``undercurrent audit``: the node's audit log, read from its database."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -141,8 +142,8 @@ def export_log(
     """
     database = Database.open(read_config(node or default_folder()).store_url)
     try:
-        with database.read() as session, out.open("x", encoding="utf-8") as file:
-            out.chmod(0o600)
+        handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with database.read() as session, os.fdopen(handle, "w", encoding="utf-8") as file:
             file.writelines(line + "\n" for line in audit.export(session))
     finally:
         database.close()

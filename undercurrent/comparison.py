@@ -80,8 +80,8 @@ def compare(
       undercurrent lab compare TWO_BANKS --compute 1 --out OUT
     """
     with fresh_folder(out, force=force, holding=_MARKER) as work:
-        weights = _model(fit or [], model)
         _refuse_fitted(data, fit or [])
+        weights = _model(fit or [], model)
         pairs = [_compare_one(path, weights, compute, deadline, budget) for path in data]
         summary = summarise([judged for _comparison, judged in pairs], budget)
         write_report(work, pairs[0][0], summary, weights)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ def write_rows(path: Path, result: dict[str, Any]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(result["columns"])
     writer.writerows(result["rows"])
-    with path.open("x", encoding="utf-8") as file:
-        path.chmod(0o600)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text.getvalue())
 
 

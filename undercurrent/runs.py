@@ -238,6 +238,9 @@ def _print(run: dict[str, Any]) -> None:
     for member, stated in sorted(run.get("members", {}).items()):
         told = "nothing heard" if stated is None else _stands(stated)
         console.print(f"  {member}: {told}", soft_wrap=True, markup=False)
+    if run["trouble"]:
+        words = f"the last failure here: {run['trouble']}"
+        console.print(words, soft_wrap=True, markup=False)
     measured = run["measured"]
     if measured:
         sent = measured["bytes_sent"] / 1e6

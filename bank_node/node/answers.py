@@ -314,6 +314,7 @@ def _brief(run: OpenRun) -> dict[str, Any]:
         "since": run.since,
         "bits": dict(run.bits),
         "measured": dict(run.measured),
+        "trouble": run.trouble,
     }
 
 

@@ -16,7 +16,8 @@ from graph_mpc.padding import padded_size
 
 __all__ = ["Board", "MemberStatus", "own_status", "parse_status"]
 
-_LATE = 120_000_000
+# As late as a status may be, and as wrong as its sender's clock may be.
+_LATE = 240_000_000
 
 
 class _Form(BaseModel):

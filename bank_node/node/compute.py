@@ -23,7 +23,16 @@ from bank_node.job import CredentialPaths, DataSource, Deadlines, Job, Manifest,
 from bank_node.launcher import WorkerExit, run_workers
 from bank_node.node.statement import Progress
 
-__all__ = ["Attempt", "StagedResult", "compute", "finish", "listen", "read_report", "read_result"]
+__all__ = [
+    "Attempt",
+    "StagedResult",
+    "compute",
+    "finish",
+    "listen",
+    "read_report",
+    "read_result",
+    "sync_tree",
+]
 
 _REPORT = "report.json"
 
@@ -196,6 +205,13 @@ def _read(path: Path, text: tuple[str, ...]) -> pa.Table:
     types = {name: pa.string() for name in text}
     options = pa_csv.ConvertOptions(column_types=types, strings_can_be_null=False)
     return pa_csv.read_csv(path, convert_options=options).combine_chunks()
+
+
+def sync_tree(folder: Path) -> None:
+    """Make all files below a folder durable."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        _sync(path)
+    _sync(folder)
 
 
 def _sync(path: Path) -> None:

@@ -37,7 +37,7 @@ from bank_node.node.answers import Answers
 from bank_node.node.board import Board, own_status, parse_status
 from bank_node.node.config import NodeConfig
 from bank_node.node.control import serve_control
-from bank_node.node.errors import AlreadyRunningError
+from bank_node.node.errors import AlreadyRunningError, OtherDatabaseError
 from bank_node.node.keeper import RunKeeper
 from bank_node.node.measuring import Measuring
 from bank_node.node.own_keys import own_key, own_keys
@@ -57,6 +57,7 @@ _LOG = structlog.get_logger(__name__)
 _SECOND = 1_000_000
 _TICK = 0.5
 _PAUSE = 5.0
+_STUCK = 120.0
 _STATUS_EVERY = 30.0
 _UPKEEP_EVERY = 3600.0
 _STATUS_LIFETIME = 7 * 86_400 * _SECOND
@@ -113,10 +114,14 @@ class Node:
         self.board = Board(config.node.id, now_us)
         self.book = book
         self.runner = WorkerRunner(
-            config, records.day_files, lambda p: columns_folder(config.columns, p)
+            config,
+            records.day_files,
+            lambda p: columns_folder(config.columns, p),
+            records.is_usable,
         )
         self.bus: Bus | None = None
         self.trouble = ""
+        self._ticked = time.monotonic()
         self.log: LogGuard | None = None
         self._accounts: int | None = None
         self._status_due = asyncio.Event()
@@ -207,6 +212,12 @@ class Node:
 
     async def _take_up(self) -> None:
         """Come back to where the node was: agreement, sizes, accounts, open runs."""
+        owner = await self.records.owner()
+        if owner not in ("", self.config.node.id):
+            raise OtherDatabaseError(
+                f"the database {self.records.database.url} is that of the node {owner}",
+                "Give each node a database of its own: [store] url in node.toml",
+            )
         await self.records.append(Entry(self.config.node.id, "node.started", {}), now_us())
         self._accounts = await self.records.accounts()
         for member, status in await self.records.statuses():
@@ -242,6 +253,7 @@ class Node:
                     _LOG.exception("tick_failed", code=error.code)
                 self.trouble = error.code
             self._measure()
+            self._ticked = time.monotonic()
             await asyncio.sleep(_TICK)
 
     async def _keeping_up(self) -> None:
@@ -428,7 +440,8 @@ class Node:
 
     def health(self) -> list[str]:
         """Reasons to start the process again: none while its loops turn."""
-        return []
+        idle = time.monotonic() - self._ticked
+        return [f"the last tick was {idle:.0f} s ago"] if idle > _STUCK else []
 
     def ready(self) -> list[str]:
         """Reasons why the node takes part in no run now."""

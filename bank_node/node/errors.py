@@ -6,6 +6,7 @@
     ├── ConfigurationError      node.toml is missing or wrong (exit code 2)
     ├── NotRunningError         no node answers in this folder (exit code 1)
     ├── AlreadyRunningError     another node runs in this folder (exit code 1)
+    ├── OtherDatabaseError      the database is another node's (exit code 2)
     ├── NoAgreementError        no agreement is in effect (exit code 3)
     ├── OutOfScopeError         the bank's scope rule does not let an account be asked (exit code 3)
     ├── UnknownRunError         there is no run of that id (exit code 2)
@@ -21,6 +22,7 @@ __all__ = [
     "ConfigurationError",
     "NoAgreementError",
     "NotRunningError",
+    "OtherDatabaseError",
     "OutOfScopeError",
     "RunRefusedError",
     "RunStateError",
@@ -70,6 +72,13 @@ class AlreadyRunningError(UndercurrentError):
     """Another process runs the node of this folder."""
 
     code = "node.already-running"
+
+
+class OtherDatabaseError(UndercurrentError):
+    """The database belongs to another node."""
+
+    code = "node.other-database"
+    exit_code = 2
 
 
 class NoAgreementError(UndercurrentError):

@@ -6,7 +6,7 @@ what it last said.  All methods take one lock: there is one move at a time; comp
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -15,6 +15,7 @@ import structlog
 from bank_node.consortium import (
     CLOCK_TOLERANCE,
     SCHEDULE,
+    Member,
     RunManifest,
     SignedAgreement,
     is_scheduled_id,
@@ -33,7 +34,7 @@ from bank_node.node.machine import Limits, Move, decide
 from bank_node.node.open_run import OpenRun
 from bank_node.node.records import Entry, Records
 from bank_node.node.statement import Phase, Progress, Statement, StatementError, parse_statement
-from bank_node.node.words import about, failure_of, measured, told_of
+from bank_node.node.words import about, failure_of, measured, own_words, told_of
 from bank_node.store.errors import BudgetExceeded, ConflictError
 
 __all__ = ["RunKeeper", "Runner"]
@@ -45,6 +46,7 @@ _HEARTBEAT = 30 * _SECOND
 _PROGRESS = 2 * _SECOND
 _LAST_WORD = 15 * _SECOND
 _AGAIN = 5 * _SECOND
+_JUDGE_AGAIN = 3 * _SECOND
 _NO_VOTES = 7 * 86_400 * _SECOND
 _LONGEST = 31 * 86_400 * _SECOND
 _MOST_OPEN = 5000
@@ -53,6 +55,14 @@ _REMEMBERED = 2 * 86_400 * _SECOND
 
 class Runner(Protocol):
     """Starts workers and keeps what they leave; the only part that touches data."""
+
+    def is_free(self) -> bool:
+        """Return whether a worker could begin to read now, without waiting for a taking in."""
+        ...
+
+    def sweep(self, runs: Collection[str]) -> None:
+        """Remove what attempts have left of other runs than these."""
+        ...
 
     def listen(self) -> Any:
         """Return a listening socket for the next worker, or raise OSError."""
@@ -78,6 +88,12 @@ class Runner(Protocol):
     def result(self, run: OpenRun) -> Any:
         """Return the durable result, to be stored."""
         ...
+
+
+def _is_of(member: Member, port: int) -> bool:
+    """Return whether a port is one of a member's workers, as agreed."""
+    first, count = member.ports
+    return first <= port < first + count
 
 
 def _ignore(_run: OpenRun) -> None:
@@ -133,6 +149,7 @@ class RunKeeper:
         self._observe = observe
         self._lock = asyncio.Lock()
         self._steps: set[asyncio.Future[Any]] = set()
+        self._began = clock()
         section = config.runs
         self._limits = Limits(section.attempts, min(section.start, 30.0), section.retry_after)
 
@@ -145,7 +162,10 @@ class RunKeeper:
     async def _recover(self) -> None:
         async with self._lock:
             since = self._clock() - _REMEMBERED
-            for run in await self._records.open_runs(self.me, since):
+            runs = await self._records.open_runs(self.me, since)
+            # What a node left that died between storing a result and removing its files.
+            self._runner.sweep({run.run_id for run in runs if not run.own.is_final})
+            for run in runs:
                 self.open[run.run_id] = run
                 if run.own.phase in ("ready", "running"):
                     await self._state(
@@ -239,8 +259,8 @@ class RunKeeper:
             run = self._named(run_id, "judging", "consented", "failed", *self._forced(run_id))
             phase: Phase = "refused" if run.own.phase == "judging" else "abandoned"
             told = reason or f"{self.me} does not want it"
-            await self._end_attempt(run)
             await self._state(run, phase, person=person, code="node.rejected", reason=told)
+            await self._end_attempt(run)
             return run
 
     async def tick(self) -> None:
@@ -362,12 +382,16 @@ class RunKeeper:
             _LOG.warning("other_manifest", member=sender, run_id=run.run_id)
             reason = f"{sender} has another manifest under the same id"
             return Statement("refused", code="node.other-bytes", reason=reason)
+        signed = self._agreement_of(manifest) or self._agreement()
+        ports = None if signed is None else signed.agreement.member(sender)
+        if statement.port and (ports is None or not _is_of(ports, statement.port)):
+            _LOG.warning("port_refused", member=sender, run_id=run.run_id)
+            return None
         if not statement.signature:
             return None if statement.phase not in ("judging", "refused", "abandoned") else statement
         before = run.peers[sender]
         if before is not None and before.signature == statement.signature:
             return statement  # Verified when it first came; its key may have been replaced since.
-        signed = self._agreement_of(manifest) or self._agreement()
         keys = {} if signed is None else {m.id: m.key for m in signed.agreement.members}
         if not verify_manifest_signature(keys.get(sender, ""), run.manifest, statement.signature):
             _LOG.warning("signature_refused", member=sender, run_id=run.run_id)
@@ -392,11 +416,12 @@ class RunKeeper:
         """Make all moves that can be made now."""
         while not run.own.is_final and self._clock() >= run.not_before:
             if run.own.phase == "judging":
-                await self._judge(run)
+                if self._clock() - run.judged >= _JUDGE_AGAIN or run.approved_by:
+                    await self._judge(run)
             elif self._is_hopeless(run):
-                await self._end_attempt(run)
                 reason = "the votes of all members have not come in time"
                 await self._state(run, "abandoned", code="node.no-votes", reason=reason)
+                await self._end_attempt(run)
             elif self._is_superseded(run):
                 await self._end_attempt(run)
                 await self._state(
@@ -424,11 +449,13 @@ class RunKeeper:
         A commitment that nobody can decide any more has to end somehow: a member was removed, or
         never came back.  By then somebody else may have stored; the audit logs tell.
         """
-        waited = self._clock() - max(run.since, run.manifest.expires)
+        # Counted from this node's start: the others' votes may have been said while it was down.
+        waited = self._clock() - max(run.since, run.manifest.expires, self._began)
         return run.own.phase == "computed" and waited > _NO_VOTES
 
     async def _judge(self, run: OpenRun) -> None:
         signed = self._agreement()
+        run.judged = self._clock()
         if signed is None:
             run.waiting_for = "an agreement in effect"
             return
@@ -485,7 +512,7 @@ class RunKeeper:
             return False
         busy = [r for r in self.open.values() if r.holds_place]
         used = {r.manifest.columns for r in busy if r.manifest.columns}
-        if run.manifest.columns in used:
+        if run.manifest.columns in used or not self._runner.is_free():
             return False
         places = self._config.runs.at_once - len(busy)
         if places <= 0 or not self._could_begin(run):
@@ -562,6 +589,7 @@ class RunKeeper:
         except Exception as error:
             _LOG.exception("computation_failed", run_id=run.run_id)
             report, failure = {}, failure_of(error)
+            run.trouble = own_words(error)
         while not await self._settled(run, attempt, report, failure):  # noqa: ASYNC110 - of a disk
             await asyncio.sleep(_AGAIN / _SECOND)
 
@@ -625,6 +653,11 @@ class RunKeeper:
 
     async def _store(self, run: OpenRun) -> None:
         """Store the result; what cannot be stored now is tried again, for all have voted."""
+        if self._runner.staged(run) is None:
+            await self._state(
+                run, "abandoned", code="node.result-lost", reason="the result is gone"
+            )
+            return
         try:
             result = await asyncio.to_thread(self._runner.result, run)
             await self._state(run, "stored", result=result)

@@ -30,12 +30,14 @@ class OpenRun:
         waiting_for: what a judgement waits for; empty: for nothing.
         has_private: whether the run has private inputs of this node.
         bits: what each bank could learn at most.
+        trouble: words of the last failure here, for this node's own people only.
         measured: seconds, bytes sent, iterations and bits released of the own worker.
         private: the inputs themselves: in memory only, gone with the node.
         listener: socket of the next worker.
         task: its computation.
         report: of the worker that has ended well.
         not_before: a step that failed here is not tried again before that, microseconds.
+        judged: when it was last judged, microseconds.
         told: when the standing was last published, microseconds.
     """
 
@@ -49,12 +51,14 @@ class OpenRun:
     has_private: bool = False
     bits: Mapping[str, int] = field(default_factory=dict)
     measured: Mapping[str, Any] = field(default_factory=dict)
+    trouble: str = ""
 
     private: Mapping[str, Any] = field(default_factory=dict, repr=False)
     listener: socket.socket | None = field(default=None, repr=False)
     task: "asyncio.Task[None] | None" = field(default=None, repr=False)
     report: Mapping[str, Any] = field(default_factory=dict, repr=False)
     not_before: int = 0
+    judged: int = 0
     told: int = 0
 
     @property
@@ -102,6 +106,7 @@ class OpenRun:
                 "has_private": self.has_private,
                 "bits": dict(self.bits),
                 "measured": dict(self.measured),
+                "trouble": self.trouble,
             }
         )
 

@@ -23,6 +23,7 @@ from bank_node.consortium import (
     budget_of,
     parse_manifest,
 )
+from bank_node.errors import UndercurrentError
 from bank_node.identity import SigningKey
 from bank_node.node.board import MemberStatus, parse_status
 from bank_node.node.compute import StagedResult
@@ -249,6 +250,27 @@ class Records:
     # Schedule, agreement, members.
 
     @_in_thread
+    def has_slot(self, schedule: str, slot: str) -> bool:
+        """Return whether a slot has got its run."""
+        with self.database.read() as session:
+            return slots.run_of(session, schedule, slot) is not None
+
+    def is_usable(self, preparation: str) -> bool:
+        """Return whether the columns of a preparation may still be used."""
+        with self.database.read() as session:
+            found = column_sets.find(session, preparation)
+            return found is not None and found.left > 0
+
+    @_in_thread
+    def owner(self) -> str:
+        """Return whose node last started on this database; empty: none did."""
+        with self.database.read() as session:
+            last = audit.head(session)
+            after = max((last.number if last else 0) - _RECENT, 0)
+            found = audit.entries(session, after=after, limit=_RECENT)
+        return next((e.actor for e in reversed(found) if e.action == "node.started"), "")
+
+    @_in_thread
     def claim_slot(self, schedule: str, slot: str, run_id: str, at: int) -> bool:
         """Claim a slot for its run; false if it has one."""
         with self.database.begin() as session:
@@ -421,7 +443,7 @@ def _readable(session: Session, rows: Sequence[run_table.Run], me: str) -> list[
     for row in rows:
         try:
             found.append(_restored(session, row, me))
-        except (ValueError, KeyError, TypeError):
+        except (UndercurrentError, ValueError, KeyError, TypeError):
             _LOG.exception("run_unreadable", run_id=row.run_id)
     return found
 

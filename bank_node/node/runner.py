@@ -11,7 +11,7 @@ A worker reads the payments that the database lists; while it does, nothing is t
 import asyncio
 import shutil
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from bank_node.node.compute import (
     progress_of,
     read_report,
     read_result,
+    sync_tree,
 )
 from bank_node.node.config import NodeConfig
 from bank_node.node.errors import NoAgreementError
@@ -46,6 +47,7 @@ class WorkerRunner:
         config: the node's configuration.
         day_files: names of the day files that the database lists.
         columns_of: folder of the columns of a preparation, or None.
+        is_usable: whether the database lists the columns of a preparation for use.
     """
 
     def __init__(
@@ -53,11 +55,27 @@ class WorkerRunner:
         config: NodeConfig,
         day_files: Callable[[], list[str]],
         columns_of: Callable[[str], Path | None],
+        is_usable: Callable[[str], bool],
     ) -> None:
         self.data_in_use = asyncio.Lock()
         self._config = config
         self._day_files = day_files
         self._columns_of = columns_of
+        self._is_usable = is_usable
+
+    def is_free(self) -> bool:
+        """Return whether nothing is being taken in or read."""
+        return not self.data_in_use.locked()
+
+    def sweep(self, runs: Collection[str]) -> None:
+        """Remove what attempts have left of other runs than these: results hold accounts."""
+        for folder in _folders(self._config.staging):
+            if folder.name.rpartition("-")[0] not in runs:
+                shutil.rmtree(folder, ignore_errors=True)
+        for folder in _folders(self._config.columns):
+            preparation = folder.name.rpartition("-")[0]
+            if preparation not in runs and not self._is_usable(preparation):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def listen(self) -> socket.socket:
         """Return a listening socket on a free port of this node's range."""
@@ -82,6 +100,8 @@ class WorkerRunner:
         try:
             attempt = await asyncio.to_thread(self._attempt, run, signed)
             report = await compute(run.manifest, self._config.node.id, attempt, on_event)
+            if run.manifest.prepare_runs:
+                await asyncio.to_thread(sync_tree, self.columns(run))
             await asyncio.to_thread(finish, attempt.out, report)
         finally:
             reading.let_go()
@@ -151,6 +171,10 @@ class WorkerRunner:
             rehearsal = Rehearsal(seed=run.run_id, since=since, until=until)
             return DataSource(folder=folder, rehearsal=rehearsal)
         return DataSource(folder=folder, base_currency=base, files=self._day_files())
+
+
+def _folders(place: Path) -> list[Path]:
+    return [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
 
 
 def rehearsed_window(created: int) -> tuple[int, int]:

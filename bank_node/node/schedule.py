@@ -1,7 +1,7 @@
 """What is due: slots of the agreement's schedules, and agreements that come into effect.
 
 A scheduled run has no proposer: its manifest follows from the agreement and the slot alone, so each
-node makes the same bytes by itself.  A slot is claimed in the database first; a node that was down
+node makes the same bytes by itself.  A slot is claimed in the database; a node that was down
 at the time takes up the slots whose time is not over, each once.
 """
 
@@ -19,6 +19,7 @@ from bank_node.consortium import (
     due_slots,
     scheduled_manifest,
 )
+from bank_node.node.errors import RunStateError
 from bank_node.node.keeper import RunKeeper
 from bank_node.node.records import Entry, Records
 
@@ -78,9 +79,15 @@ class Scheduler:
             self._looked = now
             return
         for schedule, slot in due_slots(signed, self._looked, now):
+            if await self._records.has_slot(schedule, slot):
+                continue
             manifest = scheduled_manifest(signed, schedule, slot)
-            if await self._records.claim_slot(schedule, slot, manifest.run_id, now):
+            try:
                 await self._keeper.begin(manifest, "schedule")
+            except RunStateError:
+                _LOG.warning("slot_is_over", run_id=manifest.run_id)
+            # After it has begun, which may be done twice: dying in between loses nothing.
+            await self._records.claim_slot(schedule, slot, manifest.run_id, now)
         self._looked = now
 
     def _present(self, now: int) -> SignedAgreement | None:

@@ -9,7 +9,7 @@ from bank_node.errors import UndercurrentError
 from bank_node.launcher import WorkersFailedError
 from graph_mpc.errors import EngineError
 
-__all__ = ["about", "failure_of", "measured", "told_of"]
+__all__ = ["about", "failure_of", "measured", "own_words", "told_of"]
 
 # Codes whose words name only members, runs and limits, and so may be told to other members.
 _TELLABLE = ("node.", "consortium.", "store.budget", "session.", "engine.", "worker.interrupted")
@@ -52,6 +52,14 @@ def failure_of(error: Exception) -> tuple[str, str]:
     if not isinstance(error, UndercurrentError | EngineError):
         return "node.system", "error node.system: see the node's log"
     return _told(error.code, error.message)
+
+
+def own_words(error: Exception) -> str:
+    """Return the words of a failure for this node's own people, who may know its data."""
+    if isinstance(error, WorkersFailedError):
+        failures = [e.failure for e in error.exits if e.failure is not None]
+        return str(failures[0]["message"]) if failures else error.message
+    return getattr(error, "message", None) or f"{type(error).__name__}: {error}"
 
 
 def _failure_of_worker(error: WorkersFailedError) -> tuple[str, str]:

@@ -28,7 +28,8 @@ class Forgotten:
 def forget(session: Session, before: int) -> Forgotten:
     """Remove the runs that were over before a time, microseconds, with results and statements."""
     session.flush()
-    old = RunRow.closed < before
+    # A run that could still begin is kept: a peer's word about it would bring it back.
+    old = (RunRow.closed < before) & (RunRow.expires < before)
     ids = select(RunRow.run_id).where(old)
     results = _remove(session, ResultRow, ResultRow.run_id.in_(ids))
     traces = _remove(session, TraceRow, TraceRow.run_id.in_(ids))

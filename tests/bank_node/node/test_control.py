@@ -51,6 +51,7 @@ class Fake:
 
 
 async def asked(folder: Path, *args: Any, **query: Any) -> Any:
+    """Ask as the command line does."""
     return await asyncio.to_thread(ask, folder, *args, **query)
 
 
