@@ -120,6 +120,7 @@ class DemoConsortium:
         """Wait until every bank has stored a run; return it as the first bank knows it."""
         runs: dict[str, Mapping[str, Any]] = {}
         for bank in self.banks:
+            self.nodes.wait_until_known(bank, run_id)
             runs[bank] = wait_for_run(self.nodes.node(bank), run_id)
             if runs[bank]["phase"] != "stored":
                 raise RunRefusedError(

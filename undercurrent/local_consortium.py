@@ -24,9 +24,9 @@ from bank_node.consortium.drafting import draft, render
 from bank_node.consortium.office import check_before_signing, open_authority, own_request, sign
 from bank_node.consortium.request import entry_of, member_of
 from bank_node.errors import UndercurrentError
-from bank_node.node.client import ask
+from bank_node.node.client import RemoteError, ask
 from bank_node.node.config import read_config
-from bank_node.node.errors import NotRunningError
+from bank_node.node.errors import NotRunningError, UnknownRunError
 from bank_node.node.own_keys import own_keys
 from bank_node.operation.node_folder import create_node
 from bank_node.operation.template import Answers, SourceAnswers
@@ -139,11 +139,17 @@ class LocalConsortium:
         for member in self.processes:
             self.wait_for(lambda m=member: self._is_ready(m), f"{member} is not ready")  # type: ignore[misc]
 
+    def wait_until_known(self, member: str, run_id: str) -> None:
+        """Return when a node has heard of a run."""
+        self.wait_for(
+            lambda: bool(self._standing(member, run_id)), f"{member} does not hear of run {run_id}"
+        )
+
     def wait_for_run(self, member: str, run_id: str) -> dict[str, Any]:
         """Return a run when the node is done with it."""
         over = ("stored", "refused", "abandoned")
         self.wait_for(
-            lambda: self.ask(member, "GET", f"/runs/{run_id}")["phase"] in over,
+            lambda: self._standing(member, run_id) in over,
             f"run {run_id} does not end at {member}",
         )
         run: dict[str, Any] = self.ask(member, "GET", f"/runs/{run_id}")
@@ -176,6 +182,15 @@ class LocalConsortium:
                 process.kill()
                 process.wait()
         self.processes.clear()
+
+    def _standing(self, member: str, run_id: str) -> str:
+        """Return the phase of a run at a node; empty while the node does not know it."""
+        try:
+            return str(self.ask(member, "GET", f"/runs/{run_id}")["phase"])
+        except RemoteError as error:
+            if error.code != UnknownRunError.code:
+                raise
+            return ""
 
     def _answers(self, member: str) -> bool:
         process = self.processes[member]

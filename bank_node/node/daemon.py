@@ -261,6 +261,8 @@ class Node:
             await asyncio.sleep(_UPKEEP_EVERY)
             try:
                 await upkeep(self.config, self.records, self.runner.data_in_use, now_us)
+                open_runs = self.keeper.open.values()
+                self.runner.sweep({run.run_id for run in open_runs if not run.own.is_final})
             except UndercurrentError as error:
                 _LOG.exception("upkeep_failed", code=error.code)
 
