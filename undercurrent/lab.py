@@ -13,6 +13,7 @@ from bank_node.errors import ParameterError
 from bank_node.ingest import canonical_bank
 from bank_node.job import Deadlines
 from simdata.lab import LabRequest, run_lab
+from undercurrent.comparison import compare, replay
 from undercurrent.identifiability import identifiability
 from undercurrent.progress import run_interruptible, show_progress
 
@@ -148,6 +149,8 @@ def prepare(
     _run_and_tell(request, f"columns for {runs} runs: {out}", as_json=as_json)
 
 
+app.command("compare")(compare)
+app.command("replay")(replay)
 app.command("identifiability")(identifiability)
 
 

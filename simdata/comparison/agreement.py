@@ -1,0 +1,80 @@
+"""Whether the secure run agrees with the pooled one, to the accuracy that the secure run states.
+
+Each secure run states a bound on its errors in ``run.json``.  Here every account's error is divided
+by what the bound allows for it; the largest such share must not exceed 1.
+
+- PageRank by risk scores: |error| <= bound · u / mean risk + tolerance, with u the account's
+  uniform PageRank, and the tolerance for the iterations that were left out;
+- risk propagation and round trips: |error| <= bound.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagerank import PooledGraph, plain_pagerank
+from simdata.comparison.analyses import ANALYSES, PARAMETERS
+from simdata.comparison.measures import chosen
+from simdata.comparison.worlds import Comparison
+
+__all__ = ["Agreement", "agreements", "different_alerts"]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How an analysis agrees.
+
+    Attributes:
+        analysis: its name.
+        stated: the bound that the secure run states.
+        largest_error: largest absolute difference between secure and pooled.
+        used: largest share of what the bound allows; at most 1 if it holds.
+        holds: whether it does.
+    """
+
+    analysis: str
+    stated: float
+    largest_error: float
+    used: float
+    holds: bool
+
+
+def agreements(comparison: Comparison, records: Mapping[str, Mapping[str, Any]]) -> list[Agreement]:
+    """Return how the secure runs agree with the pooled world, one entry for each analysis."""
+    result = []
+    for name in ANALYSES:
+        bound = float(records[name]["accuracy"]["bound"])
+        error = np.abs(comparison.results["secure"][name] - comparison.results["pooled"][name])
+        used = float(np.max(error / _allowed(comparison, name, bound)))
+        result.append(Agreement(name, bound, float(error.max()), used, used <= 1.0))
+    return result
+
+
+def different_alerts(comparison: Comparison, alerts: int) -> int:
+    """Return how many alerts of the secure world the pooled one does not raise."""
+    sets = [
+        chosen(comparison.data.bank, comparison.score[world], alerts)
+        for world in ("secure", "pooled")
+    ]
+    return int(np.count_nonzero(sets[0] & ~sets[1]))
+
+
+def _allowed(comparison: Comparison, name: str, bound: float) -> NDArray[np.float64]:
+    data = comparison.data
+    suspicion = comparison.marks.suspicion
+    if name != "pagerank" or not suspicion.any():
+        return np.full(len(data), bound)
+    payments = data.payments
+    inside = (payments.source >= 0) & (payments.target >= 0)
+    graph = PooledGraph(
+        len(data), payments.source[inside], payments.target[inside],
+        payments.amount[inside].astype(np.float64),
+    )  # fmt: skip
+    uniform = plain_pagerank(graph, float(PARAMETERS[name]["alpha"]))
+    allowed: NDArray[np.float64] = bound * uniform / suspicion.mean() + float(
+        PARAMETERS[name]["tolerance"]
+    )
+    return allowed

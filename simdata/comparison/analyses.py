@@ -1,0 +1,119 @@
+"""The joint analyses in plain over what one party sees: all payments, or those of one bank.
+
+- *pagerank*: PageRank personalised by the banks' suspicions (``marking``);
+- *risk-propagation*: the suspicions spread along the payments, the whole window in one slice;
+- *round-trip*: the share of an account's outgoing money that comes back within H payments, for the
+  accounts in scope, 0 for all others.
+
+All use the references with which the secure runs must agree.  A bank alone has its counterparties
+at the other banks as accounts of its graph; of their risk it knows nothing, so it takes 0.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flow_tracing import PooledFlows, plain_round_trip
+from pagerank import (
+    PooledGraph,
+    RiskParameters,
+    SlicedGraph,
+    plain_pagerank,
+    plain_risk_propagation,
+)
+from simdata.comparison.marking import Marks
+from simdata.comparison.payments import Labelled, Payments, seen_by
+
+__all__ = ["ANALYSES", "PARAMETERS", "alone", "analyse", "pooled"]
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+PARAMETERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "pagerank": {"alpha": 0.7, "tolerance": 1e-9, "personalisation": "risk_score"},
+        "risk-propagation": {"iterations": 6, "delta": 0.5},
+        "round-trip": {"hops": 6, "scope": "in_scope"},
+    }
+)
+"""The analyses of a comparison with their public parameters, as of ``undercurrent lab run``."""
+
+ANALYSES = tuple(PARAMETERS)
+
+
+def pooled(data: Labelled, payments: Payments, marks: Marks) -> dict[str, Floats]:
+    """Return the results of all analyses over all payments together, (n,) each."""
+    return analyse(data, payments, marks.suspicion, marks.scope)
+
+
+def alone(data: Labelled, payments: Payments, marks: Marks) -> dict[str, Floats]:
+    """Return the results that each bank reaches alone, for its own accounts, (n,) each."""
+    result = {name: np.zeros(len(data)) for name in ANALYSES}
+    for bank in range(len(data.dataset.banks)):
+        own = data.bank == bank
+        seen = seen_by(data, payments, bank)
+        found = analyse(data, seen, np.where(own, marks.suspicion, 0.0), marks.scope & own)
+        for name in ANALYSES:
+            result[name][own] = found[name][own]
+    return result
+
+
+def analyse(data: Labelled, payments: Payments, risk: Floats, scope: Bools) -> dict[str, Floats]:
+    """Return the results of all analyses over some payments, (n,) each.
+
+    Args:
+        data: the accounts.
+        payments: what is seen.
+        risk: float64 (n,), suspicion, 0 where nothing is known.
+        scope: bool (n,), accounts whose round trips are asked for.
+    """
+    return {
+        "pagerank": _pagerank(payments, risk),
+        "risk-propagation": _risk_propagation(payments, risk),
+        "round-trip": _round_trip(data, payments, scope),
+    }
+
+
+def _pagerank(payments: Payments, risk: Floats) -> Floats:
+    inside = _inside(payments)
+    graph = PooledGraph(
+        len(risk), payments.source[inside], payments.target[inside],
+        payments.amount[inside].astype(np.float64),
+    )  # fmt: skip
+    alpha = float(PARAMETERS["pagerank"]["alpha"])
+    return plain_pagerank(graph, alpha, risk if risk.any() else None)
+
+
+def _risk_propagation(payments: Payments, risk: Floats) -> Floats:
+    inside = _inside(payments)
+    graph = SlicedGraph(
+        len(risk), payments.source[inside], payments.target[inside],
+        payments.amount[inside].astype(np.float64), np.zeros(np.count_nonzero(inside), np.int64),
+    )  # fmt: skip
+    deltas = RiskParameters(**PARAMETERS["risk-propagation"]).deltas()
+    return plain_risk_propagation(graph, risk, deltas)
+
+
+def _round_trip(data: Labelled, payments: Payments, scope: Bools) -> Floats:
+    flows = PooledFlows(
+        accounts=len(data),
+        slices=1,
+        source=payments.source,
+        target=payments.target,
+        slice=np.zeros(len(payments.source), np.int64),
+        amount=payments.amount,
+        balance=data.balance,
+        balance_known=data.balance_known,
+    )
+    result = np.zeros(len(data))
+    asked = np.flatnonzero(scope)
+    result[asked] = plain_round_trip(flows, asked, int(PARAMETERS["round-trip"]["hops"]))
+    return result
+
+
+def _inside(payments: Payments) -> Bools:
+    inside: Bools = (payments.source >= 0) & (payments.target >= 0)
+    return inside

@@ -1,0 +1,244 @@
+"""Writes a comparison or a replay: ``report.html``, ``metrics.json`` and tables as Parquet.
+
+The page is one file: no script, nothing loaded from anywhere, pictures as inline SVG.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from simdata.comparison.analyses import ANALYSES, PARAMETERS
+from simdata.comparison.combining import Model
+from simdata.comparison.drawing import (
+    NAMES,
+    draw_curves,
+    draw_growth,
+    draw_scheme,
+    draw_typologies,
+)
+from simdata.comparison.marking import ASKED, SUSPECTED
+from simdata.comparison.measures import chosen, curve
+from simdata.comparison.payments import Labelled
+from simdata.comparison.replay import REPLAYED, Replay
+from simdata.comparison.scheme import telling_scheme
+from simdata.comparison.summary import MEASURES, Mean, Summary
+from simdata.comparison.worlds import WORLDS, Comparison
+from simdata.writer import write_table
+
+__all__ = ["write_replay", "write_report"]
+
+Row = dict[str, Any]
+
+_MEASURES = {
+    "recall": "illicit accounts found",
+    "recall_cross_bank": "of those in cross-bank schemes",
+    "precision": "alerts that are right",
+    "pr_auc": "area under the curve",
+    "precision_at_20_recall": "alerts that are right at 20 % found",
+    "recall_at_precision_alone": "found at the precision of banks alone",
+}
+
+
+def write_report(out: Path, comparison: Comparison, summary: Summary, model: Model) -> None:
+    """Write everything about a comparison into the folder ``out``.
+
+    Args:
+        out: an empty folder.
+        comparison: the data set that pictures and the accounts table are of.
+        summary: the figures of all data sets.
+        model: the weights that were used.
+    """
+    (out / "metrics.json").write_text(_json(summary.to_json()), "utf-8")
+    (out / "model.json").write_text(model.to_json(), "utf-8")
+    for name in ("overall", "typologies", "banks", "cost"):
+        rows = [row for one in summary.sets for row in getattr(one, name)]
+        write_table(pa.Table.from_pylist(rows), out / name, csv=False)
+    write_table(_accounts(comparison, summary.budget), out / "accounts", csv=False)
+    (out / "report.html").write_text(_page(comparison, summary, model), "utf-8")
+
+
+def write_replay(out: Path, data: Labelled, replay: Replay, every: str, budget: float) -> None:
+    """Write everything about a replay into the folder ``out``."""
+    metrics = {"data_set": data.dataset.name, "every": every, "budget": budget,
+               "summary": replay.summary}  # fmt: skip
+    (out / "metrics.json").write_text(_json(metrics), "utf-8")
+    write_table(pa.Table.from_pylist(replay.schemes), out / "schemes", csv=False)
+    columns: dict[str, Any] = {"day": replay.days}
+    for world in REPLAYED:
+        columns[f"illicit_{world}"] = replay.flagged_illicit[world]
+        columns[f"all_{world}"] = replay.flagged_all[world]
+    write_table(pa.table(columns), out / "days", csv=False)
+    page = _environment().get_template("replay.html")
+    (out / "report.html").write_text(
+        page.render(
+            title=f"Day by day: {data.dataset.name}",
+            replay=replay,
+            names=NAMES,
+            worlds=REPLAYED,
+            every=every,
+            budget=budget,
+            typologies=_waits(replay),
+            illicit=_picture(replay, replay.flagged_illicit, "illicit accounts flagged so far"),
+            everyone=_picture(replay, replay.flagged_all, "accounts flagged so far"),
+        ),
+        "utf-8",
+    )
+
+
+def _picture(replay: Replay, lines: Mapping[str, Any], what: str) -> Markup:
+    return Markup(draw_growth(replay.days, lines, what))  # noqa: S704 - drawn here
+
+
+def _page(comparison: Comparison, summary: Summary, model: Model) -> str:
+    data = comparison.data
+    first = summary.sets[0]
+    curves = {w: curve(data.bank, comparison.score[w], data.labels.illicit) for w in WORLDS}
+    scheme = telling_scheme(comparison, first.about["alerts"])
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            title=f"Banks alone and together: {data.dataset.name}",
+            summary=summary,
+            first=first,
+            model=model,
+            worlds=WORLDS,
+            names=NAMES,
+            measures={name: _MEASURES[name] for name in _MEASURES if name in MEASURES},
+            headline=_headline(summary),
+            analyses=[(name, _parameters(name)) for name in ANALYSES],
+            suspected=SUSPECTED,
+            asked=ASKED,
+            costs=_costs(summary),
+            parties=_parties(summary),
+            curves=Markup(draw_curves(curves, summary.budget)),  # noqa: S704 - drawn here
+            bars=Markup(draw_typologies(summary.typologies)),  # noqa: S704
+            scheme=scheme,
+            picture=None if scheme is None else Markup(draw_scheme(scheme)),  # noqa: S704
+        )
+    )
+
+
+def _headline(summary: Summary) -> str:
+    """Return what was found in one sentence, whichever way it went."""
+    alone, joint = (summary.means[w]["recall_cross_bank"].mean for w in ("alone", "secure"))
+    gain = summary.gains["recall_cross_bank"]
+    certain = gain.low is not None and gain.high is not None and gain.low * gain.high > 0
+    told = f"{alone:.0%} alone, {joint:.0%} together"
+    if abs(joint - alone) < 0.005:
+        return f"With the same alerts, joining made no difference across banks: {told}."
+    direction = "more" if joint > alone else "fewer"
+    doubt = "" if certain else (
+        " One data set says nothing about chance."
+        if gain.low is None
+        else " The difference may be chance: its interval includes zero."
+    )  # fmt: skip
+    return (
+        f"With the same number of alerts, the banks together find {direction} of the accounts in"
+        f" cross-bank schemes: {told}.{doubt}"
+    )
+
+
+def _parameters(name: str) -> str:
+    return ", ".join(f"{key}={value}" for key, value in PARAMETERS[name].items())
+
+
+def _costs(summary: Summary) -> list[Row]:
+    """Return the cost of each analysis on the first data set."""
+    rows = []
+    for name in ANALYSES:
+        parts = [row for row in summary.sets[0].cost if row["analysis"] == name]
+        rows.append(
+            {
+                "analysis": name,
+                "seconds": parts[0]["seconds"],
+                "megabytes": sum(row["bytes_sent"] for row in parts) / 1e6,
+                "memory": max(row["peak_memory_bytes"] for row in parts) / 1e6,
+            }
+        )
+    return rows
+
+
+def _parties(summary: Summary) -> list[Row]:
+    """Return what each party learned at most, in bits, over all analyses of the first data set."""
+    bits: dict[str, int] = {}
+    for row in summary.sets[0].cost:
+        bits[row["party"]] = bits.get(row["party"], 0) + row["disclosed_bits"]
+    return [{"party": party, "bits": n} for party, n in bits.items()]
+
+
+def _accounts(comparison: Comparison, budget: float) -> pa.Table:
+    data = comparison.data
+    alerts = max(1, round(budget * len(data)))
+    columns: dict[str, Any] = {
+        "bank": pa.array(data.dataset.banks).take(pa.array(data.bank)),
+        "account": data.account,
+        "is_illicit": data.labels.illicit,
+        "cross_bank": comparison.cross,
+        "typology": data.labels.typology.tolist(),
+    }
+    for world in WORLDS:
+        columns[f"score_{world}"] = comparison.score[world]
+        columns[f"alert_{world}"] = chosen(data.bank, comparison.score[world], alerts)
+    return pa.table(columns)
+
+
+def _waits(replay: Replay) -> list[Row]:
+    """Return for each typology how many schemes were flagged, and the median days, by world."""
+    rows = []
+    for name in sorted({row["typology"] for row in replay.schemes}):
+        mine = [row for row in replay.schemes if row["typology"] == name]
+        entry: Row = {"typology": name, "schemes": len(mine) // len(REPLAYED)}
+        for world in REPLAYED:
+            found = [r["days_after"] for r in mine if r["world"] == world]
+            waits = [wait for wait in found if wait is not None]
+            entry[world] = {
+                "flagged": len(waits),
+                "days": float(np.median(waits)) if waits else None,
+            }
+        rows.append(entry)
+    return rows
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("simdata.comparison", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = _percent
+    environment.filters["mean"] = _mean_text
+    return environment
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _mean_text(value: Mean) -> str:
+    """Return a mean with its interval, as percentages."""
+    text = _percent(value.mean)
+    if value.low is None or value.high is None:
+        return text
+    return f"{text} ({100 * value.low:.1f} to {100 * value.high:.1f})"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, default=_plain) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy's numbers into Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
