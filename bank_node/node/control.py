@@ -202,6 +202,7 @@ def _listen(path: Path) -> socket.socket:
             listener.bind(name)
     finally:
         os.umask(mask)
+    listener.listen(64)  # Who asks at once waits until the server accepts.
     return listener
 
 

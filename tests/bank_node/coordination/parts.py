@@ -179,14 +179,14 @@ class Listener:
     def contents(self, sender: str) -> list[dict[str, Any]]:
         return [message.content for message in self.heard if message.sender == sender]
 
-    async def until(self, what: Callable[[], object], seconds: float = 15.0) -> None:
+    async def until(self, what: Callable[[], object], seconds: float = 45.0) -> None:
         await until(what, seconds)
 
-    async def hears(self, sender: str, content: dict[str, Any], seconds: float = 15.0) -> None:
+    async def hears(self, sender: str, content: dict[str, Any], seconds: float = 45.0) -> None:
         await until(lambda: content in self.contents(sender), seconds)
 
 
-async def until(what: Callable[[], object], seconds: float = 15.0) -> None:
+async def until(what: Callable[[], object], seconds: float = 45.0) -> None:
     """Wait until something is true."""
     async with asyncio.timeout(seconds):
         while not what():  # noqa: ASYNC110 - what is awaited has no event
@@ -222,7 +222,7 @@ async def member(
         listener = Listener(bus)
         task = asyncio.create_task(listener.listen())
         if connect:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(45):
                 await bus.wait_connected()
         try:
             yield listener

@@ -82,7 +82,7 @@ def bus_of(config: BrokerConfig, name: str, positions: MemoryPositions) -> Bus:
 
 async def send(config: BrokerConfig, *messages: tuple[str, bytes], retain: bool = False) -> None:
     """Send anything as a member could that cheats, or the broker; return when all was passed on."""
-    async with raw(config) as client, asyncio.timeout(10):
+    async with raw(config) as client, asyncio.timeout(45):
         await client.subscribe("undercurrent/v1/#", qos=1)
         for topic, payload in messages:
             await client.publish(topic, payload, qos=1, retain=retain)
@@ -279,7 +279,7 @@ async def test_a_reader_that_fails_is_given_the_message_again(plain_broker: Brok
     async def handle(fails: bool) -> list[dict[str, Any]]:
         handled = []
         bus = bus_of(config, "bank-b", positions)
-        async with bus, asyncio.timeout(10):
+        async with bus, asyncio.timeout(45):
             async for message in bus.messages():
                 handled.append(message.content)
                 if fails or message.content == {"n": 2}:
@@ -449,7 +449,7 @@ async def test_what_was_lost_on_the_way_is_read_again(plain_broker: Broker) -> N
     config = plain_broker.config("bank-b").model_copy(update={"refresh": 1})
     async with member(plain_broker.config("bank-a"), "bank-a") as a:
         bus = bus_of(config, "bank-b", MemoryPositions())
-        async with bus, asyncio.timeout(15):
+        async with bus, asyncio.timeout(45):
             await bus.wait_connected()
             await a.bus.publish("status", A, ONLINE, retain=True, lifetime=HOUR)
             await until(lambda: len(bus._inbox))
@@ -470,7 +470,7 @@ async def test_a_failing_on_connect_is_tried_again(plain_broker: Broker) -> None
         done.set()
 
     config = plain_broker.config("bank-a")
-    async with member(config, "bank-a", on_connect=connected) as a, asyncio.timeout(15):
+    async with member(config, "bank-a", on_connect=connected) as a, asyncio.timeout(45):
         await done.wait()
         assert a.bus.counters.connected == 2
 
