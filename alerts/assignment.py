@@ -129,7 +129,7 @@ def open_cases(session: Session, *, now: int, lowest: Severity = Severity.LOW) -
 
 def _joinable_cases(session: Session) -> dict[str, int]:
     query = select(Case.subject, Case.id).where(Case.state.in_(_JOINABLE)).order_by(Case.id)
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def _open_many(session: Session, groups: Mapping[str, Sequence[_Free]], now: int) -> None:
@@ -144,7 +144,7 @@ def _open_many(session: Session, groups: Mapping[str, Sequence[_Free]], now: int
         for subject, alerts in groups.items()
     ]
     written = session.execute(insert(Case).returning(Case.subject, Case.id), rows)
-    ids = dict(written.tuples().all())
+    ids = dict(written.all())
     session.execute(
         insert(JournalEntry),
         [_opening(ids[subject], alerts, now) for subject, alerts in groups.items()],

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from alerts.changes import find_row, get_case
@@ -18,9 +19,13 @@ from alerts.views import AlertView, CaseView, Entry, alert_view, case_view, entr
 __all__ = [
     "AlertFilter",
     "CaseFilter",
+    "Order",
     "Seen",
     "accounts_of",
+    "alerts_by_status",
     "alerts_of_case",
+    "alerts_of_subject",
+    "cases_by_state",
     "journal",
     "list_alerts",
     "list_cases",
@@ -31,6 +36,19 @@ __all__ = [
 ]
 
 _MOST = 1000
+
+
+class Order(StrEnum):
+    """In which order a list comes.
+
+    ``severity``: the most severe first, then the oldest; ``newest``: the last made first;
+    ``updated``: the last changed first; ``strength``: the strongest first, alerts only.
+    """
+
+    SEVERITY = "severity"
+    NEWEST = "newest"
+    UPDATED = "updated"
+    STRENGTH = "strength"
 
 
 @dataclass(frozen=True)
@@ -81,10 +99,11 @@ def list_alerts(
     person: Person,
     wanted: AlertFilter | None = None,
     *,
+    order: Order = Order.SEVERITY,
     limit: int = 100,
     after: AlertView | None = None,
 ) -> list[AlertView]:
-    """Return a page of alerts, the most severe and oldest first, after the last one seen."""
+    """Return a page of alerts in an order, after the last one seen."""
     check_permission(person, Action.VIEW)
     chosen = wanted or AlertFilter()
     query = select(Alert)
@@ -101,7 +120,7 @@ def list_alerts(
     if chosen.run_id is not None:
         seen = (Sighting.alert_id == Alert.id) & (Sighting.run_id == chosen.run_id)
         query = query.where(select(Sighting.run_id).where(seen).exists())
-    rows = session.scalars(_page(query, Alert, limit, after))
+    rows = session.scalars(_page(query, Alert, _ALERT_ORDER[order], limit, after))
     return [alert_view(row) for row in rows]
 
 
@@ -110,10 +129,11 @@ def list_cases(
     person: Person,
     wanted: CaseFilter | None = None,
     *,
+    order: Order = Order.SEVERITY,
     limit: int = 100,
     after: CaseView | None = None,
 ) -> list[CaseView]:
-    """Return a page of cases, the most severe and oldest first, after the last one seen."""
+    """Return a page of cases in an order, after the last one seen."""
     check_permission(person, Action.VIEW)
     chosen = wanted or CaseFilter()
     query = select(Case)
@@ -129,20 +149,41 @@ def list_cases(
         query = query.where(
             or_(Case.snoozed_until.is_(None), Case.snoozed_until <= chosen.awake_at)
         )
-    return [case_view(row) for row in session.scalars(_page(query, Case, limit, after))]
+    if order not in _CASE_ORDER:
+        raise EntryError(f"cases have no order by {order}", f"use {', '.join(_CASE_ORDER)}")
+    rows = session.scalars(_page(query, Case, _CASE_ORDER[order], limit, after))
+    return [case_view(row) for row in rows]
+
+
+_ALERT_ORDER = {
+    Order.SEVERITY: "severity",
+    Order.NEWEST: "created_at",
+    Order.UPDATED: "updated_at",
+    Order.STRENGTH: "strength",
+}
+_CASE_ORDER = {
+    Order.SEVERITY: "severity",
+    Order.NEWEST: "opened_at",
+    Order.UPDATED: "updated_at",
+}
+_OLDEST_FIRST = {"severity", "strength"}  # among equals; by time, the last one comes first
 
 
 def _page(
-    query: Select[Any], table: type[Alert] | type[Case], limit: int, after: Any
+    query: Select[Any], table: type[Alert] | type[Case], key: str, limit: int, after: Any
 ) -> Select[Any]:
+    """Take the rows after one in the order of a column, descending, and of the id."""
     if not 1 <= limit <= _MOST:
         raise EntryError(f"a page of {limit} is not possible", f"ask for 1 to {_MOST} at a time")
+    column = getattr(table, key)
+    oldest_first = key in _OLDEST_FIRST
     if after is not None:
-        severity = int(after.severity)
-        query = query.where(
-            table.severity <= severity, or_(table.severity < severity, table.id > after.id)
-        )
-    return query.order_by(table.severity.desc(), table.id).limit(limit)
+        value = getattr(after, key)
+        value = int(value) if key == "severity" else value
+        beyond = table.id > after.id if oldest_first else table.id < after.id
+        query = query.where(column <= value, or_(column < value, beyond))
+    last = table.id if oldest_first else table.id.desc()
+    return query.order_by(column.desc(), last).limit(limit)
 
 
 def show_alert(session: Session, person: Person, alert_id: int) -> AlertView:
@@ -170,6 +211,33 @@ def accounts_of(session: Session, person: Person, alert_ids: Sequence[int]) -> l
     check_permission(person, Action.VIEW)
     query = select(AlertAccount.account).where(AlertAccount.alert_id.in_(alert_ids)).distinct()
     return sorted(session.scalars(query))
+
+
+def alerts_of_subject(
+    session: Session, person: Person, subject: str, *, limit: int = 100
+) -> list[AlertView]:
+    """Return the alerts about a customer or account, the newest first."""
+    check_permission(person, Action.VIEW)
+    query = select(Alert).where(Alert.subject == subject).order_by(Alert.id.desc())
+    return [alert_view(row) for row in session.scalars(query.limit(limit))]
+
+
+def alerts_by_status(session: Session, person: Person) -> dict[str, int]:
+    """Count alerts by status."""
+    check_permission(person, Action.VIEW)
+    query = select(Alert.status, func.count()).group_by(Alert.status)
+    return dict(session.execute(query).all())
+
+
+def cases_by_state(
+    session: Session, person: Person, assignee: str | None = None
+) -> dict[State, int]:
+    """Count cases by state; only a person's, if one is named."""
+    check_permission(person, Action.VIEW)
+    query = select(Case.state, func.count()).group_by(Case.state)
+    if assignee is not None:
+        query = query.where(Case.assignee == assignee)
+    return {State(state): count for state, count in session.execute(query)}
 
 
 def alerts_of_case(session: Session, person: Person, case_id: int) -> list[AlertView]:

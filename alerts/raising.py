@@ -222,7 +222,7 @@ def _add_accounts(session: Session, hits: Hits, ids: dict[str, int], accounts: p
         query = select(AlertAccount.alert_id, AlertAccount.account).where(
             AlertAccount.alert_id.in_(part)
         )
-        there.update(session.execute(query).tuples().all())
+        there.update(session.execute(query).all())
     rows = [
         {"alert_id": a, "account": n}
         for a, n in zip(alert, names, strict=True)

@@ -78,6 +78,8 @@ class Case(Base):
     __table_args__ = (
         Index("ix_cases_queue", "state", text("severity DESC"), "id"),
         Index("ix_cases_page", text("severity DESC"), "id"),
+        Index("ix_cases_opened", "opened_at", "id"),
+        Index("ix_cases_updated", "updated_at", "id"),
         Index("ix_cases_assignee", "assignee", "state"),
         Index("ix_cases_subject", "subject"),
     )
@@ -114,6 +116,8 @@ class Alert(Base):
         ),
         Index("ix_alerts_queue", "status", text("severity DESC"), "id"),
         Index("ix_alerts_page", text("severity DESC"), "id"),
+        Index("ix_alerts_created", "created_at", "id"),
+        Index("ix_alerts_updated", "updated_at", "id"),
         Index("ix_alerts_subject", "subject"),
     )
     __mapper_args__ = _CHECKED | {"version_id_col": version}
