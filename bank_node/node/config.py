@@ -16,8 +16,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from alerts import Feedback
 from bank_node.intake.config import DataConfig
 from bank_node.node.errors import ConfigurationError
+from bank_node.people.policy import SignInPolicy
 
 __all__ = ["CONFIG_NAME", "NodeConfig", "default_folder", "read_config"]
 
@@ -126,6 +128,62 @@ class HttpSection(_Section):
     port: int = Field(9480, ge=0, le=65535)
 
 
+class WebSection(_Section):
+    """``[web]``: the application and the API for the bank's own people.
+
+    Attributes:
+        host, port: where they are served; port 0: nowhere.
+        certificate, private_key: PEM files for HTTPS, taken from the node's folder; without them
+            only a loopback address can be served, or one behind a proxy.
+        behind_proxy: whether a proxy of the bank's own speaks HTTPS and hands requests on.
+        origin: how browsers call the application, as ``https://desk.bank.example``; empty: as the
+            request says.
+        proxy_header: header with the name of a user whom the proxy has signed in; empty: none.
+        trusted_proxies: addresses from which that header is believed.
+        language: of the pages; locale: of dates and amounts, as ``en_GB``.
+        sign_in: lock-out and how long a session lasts.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(9481, ge=0, le=65535)
+    certificate: Path | None = None
+    private_key: Path | None = None
+    behind_proxy: bool = False
+    origin: str = ""
+    proxy_header: str = ""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1",)
+    language: str = Field("en", pattern=r"^[a-z]{2}$")
+    locale: str = Field("en_GB", pattern=r"^[a-z]{2,3}(?:_[A-Z]{2})?$")
+    sign_in: SignInPolicy = SignInPolicy()
+
+
+class AlertsSection(_Section):
+    """``[alerts]``: from results to alerts and cases.
+
+    Attributes:
+        enabled: whether the node raises alerts from results.
+        rules: TOML file of the rules, taken from the node's folder; if it is not there, the rules
+            that come with the program.
+        profiles: folder with a goAML profile ``<COUNTRY>.toml`` for each country.
+        country: whose profile a draft report uses unless another is named.
+        open_cases: alerts from this severity on become cases by themselves; none: people open them.
+        assign: ``load``: new cases go to whoever has the fewest; ``none``: people take them.
+        combine_days: a rule on several analyses uses results that are at most so many days old.
+        payment_days: so many days of own payments are kept at hand to explain alerts.
+        feedback: outcomes of cases as risk scores for later runs.
+    """
+
+    enabled: bool = True
+    rules: Path = Path("rules.toml")
+    profiles: Path = Path("profiles")
+    country: str = Field("", pattern=r"^(?:[A-Z]{2})?$")
+    open_cases: Literal["none", "low", "medium", "high", "critical"] = "high"
+    assign: Literal["none", "load"] = "none"
+    combine_days: int = Field(7, ge=1, le=366)
+    payment_days: int = Field(100, ge=1, le=3660)
+    feedback: Feedback = Feedback()
+
+
 class LogSection(_Section):
     """``[log]``: level (debug, info, warning, error) and format (json, console)."""
 
@@ -152,6 +210,8 @@ class NodeConfig(BaseSettings):
     policy: PolicySection = PolicySection()
     runs: RunsSection = RunsSection()
     http: HttpSection = HttpSection()
+    web: WebSection = WebSection()
+    alerts: AlertsSection = AlertsSection()
     log: LogSection = LogSection()
 
     @classmethod
@@ -195,6 +255,10 @@ class NodeConfig(BaseSettings):
     def socket(self) -> Path:
         """The local control socket."""
         return self.folder / "node.sock"
+
+    def beside(self, path: Path) -> Path:
+        """Return a path of the configuration, a relative one taken from the node's folder."""
+        return path if path.is_absolute() else self.folder / path
 
     @property
     def store_url(self) -> str:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import structlog
 from sqlalchemy.orm import Session
@@ -42,8 +42,9 @@ from bank_node.store import (
 from bank_node.store import runs as run_table
 from bank_node.store.canonical import canonical
 from bank_node.store.days import StoredDays
+from bank_node.store.verification import Verification
 
-__all__ = ["Entry", "Positions", "Records", "ResultRows", "columns_folder"]
+__all__ = ["Entry", "Positions", "Records", "ResultRows", "columns_folder", "run_row"]
 
 _LOG = structlog.get_logger(__name__)
 _P = ParamSpec("_P")
@@ -54,7 +55,13 @@ _NUMBERS = "messages"
 _ACCOUNTS = "accounts"
 _AGREEMENT = "agreement"
 
-OnResult = Callable[[Session, OpenRun, StagedResult], None]
+
+class OnResult(Protocol):
+    """What else is done in the transaction that stores a result."""
+
+    def prepare(self, run: OpenRun, result: StagedResult) -> Callable[[Session], None]:
+        """Read what is needed before the transaction; return what is done in it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ class Records:
         book: the installed agreements, which label the budget periods.
         key: returns the key that signs the audit log now.
         own_keys: returns all public keys that have signed it.
-        on_result: called in the transaction that stores a result.
+        on_result: what else is done in the transaction that stores a result.
     """
 
     def __init__(
@@ -111,7 +118,7 @@ class Records:
         self._book = book
         self._key = key
         self._own_keys = own_keys
-        self._on_result = on_result
+        self.on_result = on_result
 
     def close(self) -> None:
         """Close the database."""
@@ -134,9 +141,10 @@ class Records:
         Raises:
             StoreError: nothing of it was kept; ``BudgetExceeded`` among others.
         """
+        further = self._further(run, result)
         with self.database.begin() as session:
-            if not run_table.add(session, _row(run, at)):
-                row = _row(run, at)
+            if not run_table.add(session, run_row(run, at)):
+                row = run_row(run, at)
                 run_table.change(
                     session,
                     run.run_id,
@@ -153,6 +161,7 @@ class Records:
                 self._charge(session, run, charge, at)
             if result is not None:
                 self._store(session, run, result, at)
+                further(session)
             if entry is not None:
                 manifest = run.manifest
                 self._append(
@@ -341,6 +350,15 @@ class Records:
         with self.database.begin() as session:
             self._append(session, entry, at)
 
+    def append_in(self, session: Session, entry: Entry, at: int) -> None:
+        """Add an entry to the audit log within a transaction of the caller's."""
+        self._append(session, entry, at)
+
+    def verify_log(self) -> Verification:
+        """Return whether the audit log is what was written."""
+        with self.database.read() as session:
+            return audit.verify(session, self._own_keys())
+
     # Parts of the transactions.
 
     def _append(self, session: Session, entry: Entry, at: int) -> None:
@@ -348,6 +366,13 @@ class Records:
         told |= {"run_id": entry.run_id, "digest": entry.digest}
         audit.append(session, at=at, details=entry.details, **told)
         audit.sign_head(session, self._key(), at, self._own_keys())
+
+    def _further(self, run: OpenRun, result: StagedResult | None) -> Callable[[Session], None]:
+        """Return what is to be done with a result beside storing it."""
+        is_real = not (run.manifest.prepare_runs or run.manifest.rehearsal)
+        if result is None or self.on_result is None or not is_real:
+            return lambda _session: None
+        return self.on_result.prepare(run, result)
 
     def _charge(self, session: Session, run: OpenRun, agreement: Agreement, at: int) -> None:
         label, _begin, _end = self._book.period(at)
@@ -372,8 +397,6 @@ class Records:
                 results.store_trace(session, run.run_id, result.trace)
             elif result.accounts is not None and result.values is not None:
                 results.store_scores(session, run.run_id, result.accounts, result.values)
-            if self._on_result is not None:
-                self._on_result(session, run, result)
 
     @staticmethod
     def _has_accounts(session: Session) -> bool:
@@ -412,7 +435,8 @@ def _purpose(analysis: str, public: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _row(run: OpenRun, at: int) -> run_table.Run:
+def run_row(run: OpenRun, at: int) -> run_table.Run:
+    """Return a run as it is stored."""
     manifest, own = run.manifest, run.own
     return run_table.Run(
         run_id=run.run_id,

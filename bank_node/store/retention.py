@@ -2,6 +2,11 @@
 
 The ledger stays (a budget is not refilled by forgetting), the audit log has its own way
 (``audit.prune``), and a slot stays claimed.
+
+Alerts, cases and their journals stay as well: a bank must keep such records for five years and
+more, longer than the results that they came from.  They name runs by their ids only, no foreign key
+among them, so that a run can go before its alerts do; what a case needs of a run it has as a copy
+(figures of each sighting, rows of an attached trace).
 """
 
 from dataclasses import dataclass

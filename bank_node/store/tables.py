@@ -4,8 +4,16 @@ Times are microseconds since 1970 UTC.  Text columns have no length, since SQLit
 one and PostgreSQL would.  JSON stands as text in canonical form (``canonical``), so that what was
 hashed or signed is what lies there.
 
-Which rows may hold account ids: ``results`` and ``traces`` (own accounts only), and ``audit`` under
-the key ``account`` of its details.  No other table does.
+Which rows may hold account ids: of the tables below ``results`` and ``traces`` (own accounts only),
+and ``audit`` under the key ``account`` of its details.  No other table of this module does.
+
+Tables of other modules lie in the same database.  Those of ``bank_node.people``, on the base below,
+hold no account ids.  ``questions`` of ``bank_node.desk`` holds the own accounts that somebody asked
+about, and ``saved_views`` the filters of a list, which may name an account.  Those of ``alerts``,
+on a base of their own, are about accounts: the customer or account as ``subject`` of ``alerts`` and
+``cases``, own accounts in ``alert_accounts``, ``alert_samples`` and the copied traces of
+``case_traces``, figures and reasons in ``alerts`` and ``alert_sightings``, and whatever people
+write into the notes of ``case_journal`` and ``alert_samples``.
 """
 
 from sqlalchemy import (

@@ -1,0 +1,35 @@
+"""The desk's tests run on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bank_node.desk_world import SmallOffice, small_office
+from tests.services import postgresql_cluster  # noqa: F401 - a fixture
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def office(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallOffice]:
+    """A small bank's office."""
+    if request.param == "sqlite":
+        made = small_office(f"sqlite:///{tmp_path / 'node.db'}", tmp_path)
+        yield made
+        made.close()
+        return
+    cluster = request.getfixturevalue("postgresql_cluster")
+    name = cluster.new_database()
+    made = small_office(cluster.url(name), tmp_path)
+    yield made
+    made.close()
+    cluster.drop(name)
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Iterator[SmallOffice]:
+    """The same on SQLite only."""
+    made = small_office(f"sqlite:///{tmp_path / 'node.db'}", tmp_path)
+    yield made
+    made.close()
