@@ -99,6 +99,7 @@ class DataSource(_Strict):
         rates: units of the base currency for one unit of each other one; of a data set.
         files: day files that the node's database lists; None: the folder is a data set's.
         rehearsal: made-up data instead.
+        outcomes: Parquet file (account, risk_score) of closed cases; risk is raised to these.
     """
 
     folder: Path
@@ -106,6 +107,7 @@ class DataSource(_Strict):
     rates: dict[str, float] = Field(default_factory=dict)
     files: list[str] | None = None
     rehearsal: Rehearsal | None = None
+    outcomes: Path | None = None
 
 
 class Job(_Strict):

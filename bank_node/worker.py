@@ -19,16 +19,18 @@ import threading
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from alerts import merged_risk
 from bank_node.analyses import find_analysis
 from bank_node.errors import CurrencyError, ParameterError, UndercurrentError
 from bank_node.ingest import BankData, IngestCounts, canonical_account, minor_units, read_bank
@@ -260,6 +262,10 @@ def _load(job: Job, window: Window, emit: Emit) -> _Loaded | None:
         until=window.until,
         slice_us=window.slice_us,
     )
+    if job.data.outcomes is not None:
+        outcomes = pq.read_table(job.data.outcomes)
+        risk = merged_risk(partition.accounts, partition.risk, outcomes)
+        partition = replace(partition, risk=risk)
     emit({"event": "progress", "phase": "load", "done": 1, "total": 1})
     loaded = _Loaded(data.counts, data.base_currency, partition)
     del data

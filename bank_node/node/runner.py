@@ -9,11 +9,15 @@ A worker reads the payments that the database lists; while it does, nothing is t
 """
 
 import asyncio
+import os
 import shutil
 import socket
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from bank_node.consortium import SignedAgreement
 from bank_node.identity import find_credentials
@@ -48,6 +52,7 @@ class WorkerRunner:
         day_files: names of the day files that the database lists.
         columns_of: folder of the columns of a preparation, or None.
         is_usable: whether the database lists the columns of a preparation for use.
+        outcomes: risk scores (account, risk_score) of closed cases, where the bank feeds them back.
     """
 
     def __init__(
@@ -56,12 +61,14 @@ class WorkerRunner:
         day_files: Callable[[], list[str]],
         columns_of: Callable[[str], Path | None],
         is_usable: Callable[[str], bool],
+        outcomes: Callable[[], pa.Table | None],
     ) -> None:
         self.data_in_use = asyncio.Lock()
         self._config = config
         self._day_files = day_files
         self._columns_of = columns_of
         self._is_usable = is_usable
+        self._outcomes = outcomes
 
     def is_free(self) -> bool:
         """Return whether nothing is being taken in or read."""
@@ -153,7 +160,7 @@ class WorkerRunner:
             ports=ports | {config.node.id: run.own.port},
             listener=run.listener,
             credentials=find_credentials(config.keys, own.certificate),
-            data=self._data(run) if own.role == "bank" else None,
+            data=self._data(run, out) if own.role == "bank" else None,
             columns=columns,
             out=out,
             deadlines=Deadlines(
@@ -162,7 +169,7 @@ class WorkerRunner:
             private=run.private,
         )
 
-    def _data(self, run: OpenRun) -> DataSource:
+    def _data(self, run: OpenRun, out: Path) -> DataSource:
         """Return what the worker reads: the payments taken in, or made-up ones for a rehearsal."""
         base = None if self._config.data is None else self._config.data.base_currency
         folder = self._config.data_folder
@@ -170,7 +177,22 @@ class WorkerRunner:
             since, until = rehearsed_window(run.manifest.created)
             rehearsal = Rehearsal(seed=run.run_id, since=since, until=until)
             return DataSource(folder=folder, rehearsal=rehearsal)
-        return DataSource(folder=folder, base_currency=base, files=self._day_files())
+        return DataSource(
+            folder=folder,
+            base_currency=base,
+            files=self._day_files(),
+            outcomes=self._write_outcomes(out),
+        )
+
+    def _write_outcomes(self, out: Path) -> Path | None:
+        """Write what closed cases say about accounts beside the worker's results; None: nothing."""
+        outcomes = self._outcomes()
+        if outcomes is None or not len(outcomes):
+            return None
+        path = out / "outcomes.parquet"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            pq.write_table(outcomes, file)
+        return path
 
 
 def _folders(place: Path) -> list[Path]:
