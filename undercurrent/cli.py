@@ -13,11 +13,13 @@ from rich.console import Console
 from typer.exceptions import TyperException
 
 import simdata.cli
+from alerts import AlertsError
 from bank_node.errors import UndercurrentError
 from graph_mpc.errors import EngineError
 from graph_mpc.session import PeerError, SessionError
 from undercurrent import (
     __version__,
+    alerts,
     audit,
     bench,
     consortium,
@@ -25,6 +27,7 @@ from undercurrent import (
     doctor,
     lab,
     node,
+    people,
     runs,
     trace,
 )
@@ -46,6 +49,8 @@ app.add_typer(lab.app, name="lab")
 app.add_typer(node.app, name="node")
 app.add_typer(consortium.app, name="consortium")
 app.add_typer(runs.app, name="runs")
+app.add_typer(alerts.app, name="alerts")
+app.add_typer(people.app, name="people")
 app.add_typer(audit.app, name="audit")
 app.command("trace")(trace.trace)
 app.command("doctor")(doctor.doctor)
@@ -81,7 +86,7 @@ def run(arguments: list[str]) -> int:
         return _explain_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         return _complain(_INTERRUPTED, 130)
-    except UndercurrentError as error:
+    except (UndercurrentError, AlertsError) as error:
         return _complain(str(error), error.exit_code)
     except EngineError as error:
         return _complain(str(error), error.exit_code)

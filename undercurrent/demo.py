@@ -6,7 +6,8 @@ all payments together.  Then each bank does the same over its own payments, in p
 which of its accounts rank high only when the banks compute jointly?  The comparison uses what the
 bank knows, its two results; the simulation's hidden labels are only counted at the end.  Then the
 money of the accounts that rose is followed through the running nodes (``undercurrent.follow``):
-joint round trips, and one trace.
+joint round trips, and one trace.  At last the people of one bank triage what came of it
+(``undercurrent.demo_morning``).
 """
 
 import json
@@ -21,10 +22,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from bank_node.ingest import canonical_bank
 from simdata.dataset import Dataset, fresh_folder, read_labels
 from simdata.generate import generate
 from undercurrent.alone import OwnView, pagerank_alone
 from undercurrent.demo_consortium import DemoConsortium, running_consortium
+from undercurrent.demo_serving import serve_pages
 from undercurrent.follow import follow_the_money
 
 __all__ = ["demo"]
@@ -60,13 +63,21 @@ def demo(
     ),
     accounts: Annotated[int, typer.Option(min=60, help="Accounts of all banks together.")] = 3000,
     seed: Annotated[int, typer.Option(help="Seed of the simulated payments.")] = 1,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve the banks' applications at the end.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
     """Simulate three banks and run their nodes: detect jointly and alone, follow the difference.
 
+    The people of one bank then triage its alerts and close a case. With
+    --serve the banks' applications stay up until Ctrl-C.
+
     Examples:
 
       undercurrent demo
+
+      undercurrent demo --serve
 
       undercurrent demo --accounts 20000 --seed 7 --out /tmp/demo
     """
@@ -79,7 +90,9 @@ def demo(
             f"[bold]1. Simulated[/] {accounts:,} accounts at {len(dataset.banks)} banks, 30 days,"
             " with laundering chains that cross banks"
         )
-        with running_consortium(work / "nodes", data, dataset) as consortium:
+        with running_consortium(
+            work / "nodes", data, dataset, accounts, with_pages=serve
+        ) as consortium:
             _tell_consortium(consortium, console)
             record = _run_jointly(consortium, work / "joint", console)
             findings = _compare(data, dataset, consortium, record["run_id"])
@@ -88,11 +101,21 @@ def demo(
             _count_labels(console, data, findings)
             risen = {f.bank: [f.accounts[v] for v in f.risen] for f in findings}
             followed = follow_the_money(data, dataset, risen, consortium, console)
+            morning = _morning(consortium, followed["trace"], console)
             _tell_audit(consortium, console)
+            if serve:
+                serve_pages(consortium, console)
         console.print(f"Results and report: {out}/report.html", highlight=False)
         (work / "report.html").write_text(console.export_html(clear=False), "utf-8")
     if as_json:
-        typer.echo(json.dumps(_as_json(record, findings) | followed, indent=2))
+        told = _as_json(record, findings) | followed | {"morning": morning}
+        typer.echo(json.dumps(told, indent=2))
+
+
+def _morning(consortium: DemoConsortium, trace: dict[str, Any], console: Console) -> dict[str, Any]:
+    """Let the people of the bank that traced work on its alerts."""
+    morning = consortium.morning(canonical_bank(trace["bank"]), console)
+    return morning.work(trace["account"], trace["run_id"])
 
 
 def _tell_consortium(consortium: DemoConsortium, console: Console) -> None:
@@ -139,7 +162,7 @@ def _scores(view: OwnView, rows: list[dict[str, Any]]) -> NDArray[np.float64]:
 def _tell_audit(consortium: DemoConsortium, console: Console) -> None:
     counts = ", ".join(f"{bank} {n}" for bank, n in consortium.audited().items())
     console.print(
-        f"\n[bold]7. On record[/]: who did what under which manifest, and what it disclosed."
+        f"\n[bold]9. On record[/]: who did what under which manifest, and what it disclosed."
         f" Audit logs verified, entries: {counts}."
     )
 

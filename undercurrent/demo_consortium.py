@@ -6,10 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from bank_node.ingest import canonical_bank
 from bank_node.node.errors import RunRefusedError
 from simdata.dataset import Dataset, bank_folder, describe_time
-from undercurrent.local_consortium import LocalConsortium, LocalMember, found, running_broker
+from undercurrent.demo_morning import Morning, add_people, write_rules
+from undercurrent.local_consortium import (
+    LocalConsortium,
+    LocalMember,
+    found,
+    free_ports,
+    running_broker,
+)
 from undercurrent.waiting import wait_for_run
 
 __all__ = ["HOPS", "DemoConsortium", "running_consortium"]
@@ -93,11 +102,14 @@ class DemoConsortium:
         return self._stored(self.nodes.ask(self.banks[0], "POST", "/runs", body)["run_id"])
 
     def trace(self, bank: str, account: str) -> dict[str, Any]:
-        """Ask the node of a bank where the money of its account went; return run and rows."""
+        """Let ann ask where the money of an account of her bank went; return run and rows."""
         parameters = {"since": self.since, "until": self.until, "hops": str(HOPS), "slice": "1d"}
-        body = {"accounts": [account], "parameters": parameters}
-        run = self._stored(self.nodes.ask(bank, "POST", "/trace", body)["run_id"])
+        run = self._stored(self.morning(bank, Console(quiet=True)).ask_trace(account, parameters))
         return run | {"rows": self.result(bank, run["run_id"])}
+
+    def morning(self, bank: str, console: Console) -> Morning:
+        """Return what the people of a bank do in the morning."""
+        return Morning(bank, self.nodes.node(bank), console)
 
     def result(self, bank: str, run_id: str) -> list[dict[str, Any]]:
         """Return what a run released to a bank."""
@@ -131,17 +143,30 @@ class DemoConsortium:
 
 
 @contextmanager
-def running_consortium(folder: Path, data: Path, dataset: Dataset) -> Iterator[DemoConsortium]:
-    """Set up and run a node for each bank of a data set, under one agreement."""
+def running_consortium(
+    folder: Path, data: Path, dataset: Dataset, accounts: int, *, with_pages: bool = False
+) -> Iterator[DemoConsortium]:
+    """Set up and run a node for each bank of a data set, under one agreement.
+
+    Args:
+        folder: new folder for the nodes.
+        data: folder of the data set. dataset: its description. accounts: of all banks together.
+        with_pages: whether each bank's application is served on a port of this machine.
+    """
     banks = {canonical_bank(b): bank_folder(data, b) for b in dataset.banks}
     currency = dataset.base_currency or "EUR"
-    members = [LocalMember(bank, path, base_currency=currency) for bank, path in banks.items()]
+    members = [
+        LocalMember(bank, path, base_currency=currency, web_port=free_ports(1) if with_pages else 0)
+        for bank, path in banks.items()
+    ]
     first, last = dataset.first or 0, dataset.last or 0
     since, until = first // _DAY * _DAY, (last // _DAY + 1) * _DAY
     with running_broker() as url:
         nodes = found(folder, _NAME, members, url, _TERMS)
         try:
             for bank in banks:
+                write_rules(nodes.node(bank), accounts)
+                add_people(nodes.node(bank))
                 nodes.start(bank)
             nodes.wait_until_ready()
             yield DemoConsortium(

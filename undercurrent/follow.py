@@ -76,7 +76,7 @@ def follow_the_money(
     trace = _trace(best, consortium, console)
     return {
         "round_trips": [vars(r) for r in found],
-        "trace": {"bank": best.bank, "account": best.account, "rows": trace},
+        "trace": {"bank": best.bank, "account": best.account} | trace,
     }
 
 
@@ -137,7 +137,7 @@ def _table(found: Sequence[RoundTrip]) -> Table:
     return table
 
 
-def _trace(best: RoundTrip, consortium: DemoConsortium, console: Console) -> list[dict[str, Any]]:
+def _trace(best: RoundTrip, consortium: DemoConsortium, console: Console) -> dict[str, Any]:
     run = consortium.trace(canonical_bank(best.bank), best.account)
     rows: list[dict[str, Any]] = run["rows"]
     console.print(
@@ -155,4 +155,4 @@ def _trace(best: RoundTrip, consortium: DemoConsortium, console: Console) -> lis
         kind = "[bold red]came back[/]" if row["kind"] == "returned" else "received"
         table.add_row(str(row["slice"]), row["account"], kind, f"{float(row['amount']):,.2f}")
     console.print(table)
-    return rows
+    return {"run_id": run["run_id"], "rows": rows}

@@ -49,7 +49,10 @@ class StartError(UndercurrentError):
 
 @dataclass(frozen=True)
 class LocalMember:
-    """A member: its id, and the bank's folder of a data set; None: a compute party."""
+    """A member: its id, and the bank's folder of a data set; None: a compute party.
+
+    ``web_port`` is where its people find the application; 0: nowhere.
+    """
 
     id: str
     data: Path | None = None
@@ -57,6 +60,7 @@ class LocalMember:
     base_currency: str = "EUR"
     store: str = "sqlite:///node.db"
     kind: Literal["csv", "parquet"] = "parquet"
+    web_port: int = 0
 
     @property
     def role(self) -> Literal["bank", "compute"]:
@@ -274,6 +278,7 @@ def _answers(folder: Path, consortium: str, member: LocalMember, broker: str) ->
         currency=member.base_currency,
         retention=0,
         http_port=0,
+        web_port=member.web_port,
     )
 
 

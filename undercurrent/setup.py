@@ -67,6 +67,9 @@ def init(
     http_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Health and metrics on loopback; 0: none.")
     ] = 9480,
+    web_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Application for the bank's people; 0: none.")
+    ] = 9481,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Ask nothing; take the options as they are.")
     ] = False,
@@ -103,6 +106,7 @@ def init(
         currency=currency.strip().upper(),
         retention=retention,
         http_port=http_port,
+        web_port=web_port,
     )
     if yes:
         _check_given(answers)

@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from bank_node.errors import ParameterError, UndercurrentError
 from graph_mpc.errors import EngineError
@@ -96,7 +97,7 @@ class Controlled(Protocol):
         ...
 
 
-def control_app(node: Controlled) -> Starlette:
+def control_app(node: Controlled, api: ASGIApp | None = None) -> Starlette:
     """Return the application that answers on the control socket."""
 
     async def status(_request: Request) -> Any:
@@ -141,6 +142,7 @@ def control_app(node: Controlled) -> Starlette:
             Route("/runs/{run_id}/reject", _answering(reject), methods=["POST"]),
             Route("/trace", _answering(trace), methods=["POST"]),
             Route("/ingest", _answering(ingest), methods=["POST"]),
+            *([] if api is None else [Mount("/api", api)]),
         ]
     )
 
@@ -175,11 +177,19 @@ def _person(request: Request) -> str:
 
 
 @asynccontextmanager
-async def serve_control(node: Controlled, path: Path) -> AsyncIterator[None]:
-    """Serve the control socket while the context is open; it is gone afterwards."""
+async def serve_control(
+    node: Controlled, path: Path, api: ASGIApp | None = None
+) -> AsyncIterator[None]:
+    """Serve the control socket while the context is open; it is gone afterwards.
+
+    Args:
+        node: answers its commands.
+        path: of the socket.
+        api: application for people, under ``/api``, where each shows who they are.
+    """
     listener = _listen(path)
     config = uvicorn.Config(
-        control_app(node), log_config=None, access_log=False, lifespan="off", server_header=False
+        control_app(node, api), log_config=None, access_log=False, lifespan="off", server_header=False
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -20,6 +20,8 @@ from typing import IO, Any
 import structlog
 from prometheus_client import CollectorRegistry
 
+from bank_node.api import api_app
+from bank_node.api.server import serve_people
 from bank_node.consortium import Book, RunManifest, SignedAgreement
 from bank_node.coordination import (
     BrokerConfig,
@@ -30,6 +32,7 @@ from bank_node.coordination import (
     run_tail,
     status_tail,
 )
+from bank_node.desk import Desk, Office, OwnPayments
 from bank_node.errors import UndercurrentError
 from bank_node.identity import find_credentials
 from bank_node.intake import IntakeReport
@@ -108,8 +111,9 @@ async def _until_stopped(config: NodeConfig, log: LogGuard) -> None:
 class Node:
     """A running node: its parts, and the loops that drive them."""
 
-    def __init__(self, config: NodeConfig, book: Book, records: Records) -> None:
+    def __init__(self, config: NodeConfig, book: Book, records: Records, desk: Desk) -> None:
         self.config = config
+        self.desk = desk
         self.records = records
         self.board = Board(config.node.id, now_us)
         self.book = book
@@ -118,6 +122,7 @@ class Node:
             records.day_files,
             lambda p: columns_folder(config.columns, p),
             records.is_usable,
+            desk.outcomes,
         )
         self.bus: Bus | None = None
         self.trouble = ""
@@ -127,6 +132,7 @@ class Node:
         self._status_due = asyncio.Event()
         self._outgoing: dict[str, tuple[dict[str, Any], int] | None] = {}
         self._something_to_say = asyncio.Event()
+        self._payments_due = asyncio.Event()
         self.measuring = Measuring(versions()["undercurrent"])
         self.taking = Taking(config, records, self.runner.data_in_use, now_us, self._grown)
         self.keeper = RunKeeper(
@@ -158,6 +164,7 @@ class Node:
             book.period,
             now_us,
         )
+        self.office = Office(desk, self.answers, config, now_us)
 
     @classmethod
     @asynccontextmanager
@@ -175,10 +182,16 @@ class Node:
                 lambda: own_key(config, book, now_us()),
                 lambda: own_keys(config, book),
             )
-            node = cls(config, book, records)
+            payments = OwnPayments(config, records.day_files, now_us)
+            stack.callback(payments.close)
+            desk = Desk(config, records, payments, now_us)
+            records.on_result = desk
+            node = cls(config, book, records, desk)
             await node._take_up()
-            await stack.enter_async_context(serve_control(node.answers, config.socket))
+            api = api_app(node.office)
+            await stack.enter_async_context(serve_control(node.answers, config.socket, api))
             await stack.enter_async_context(node._health_page())
+            await stack.enter_async_context(node._people_page())
             yield node
 
     async def until(self, stop: asyncio.Event) -> None:
@@ -188,6 +201,7 @@ class Node:
             asyncio.create_task(self._on_the_bus(), name="bus"),
             asyncio.create_task(self.taking.for_ever(), name="taking"),
             asyncio.create_task(self._keeping_up(), name="upkeep"),
+            asyncio.create_task(self._keeping_payments(), name="payments"),
         ]
         stopping = asyncio.create_task(stop.wait())
         _LOG.info("node_started", node=self.config.node.id)
@@ -239,6 +253,14 @@ class Node:
         async with serve(operation_app(self), self.config.http.host, self.config.http.port):
             yield
 
+    @asynccontextmanager
+    async def _people_page(self) -> AsyncIterator[None]:
+        if not self.config.web.port:
+            yield
+            return
+        async with serve_people(self.office):
+            yield
+
     # Loops.
 
     async def _ticking(self) -> None:
@@ -265,6 +287,17 @@ class Node:
                 self.runner.sweep({run.run_id for run in open_runs if not run.own.is_final})
             except UndercurrentError as error:
                 _LOG.exception("upkeep_failed", code=error.code)
+
+    async def _keeping_payments(self) -> None:
+        """Read the own payments again after each taking in, so that nobody waits for it."""
+        while True:
+            await self._payments_due.wait()
+            self._payments_due.clear()
+            try:
+                await asyncio.to_thread(self.desk.refresh)
+            except UndercurrentError as error:
+                # Whoever asks next tries again, and is told.
+                _LOG.error("payments_not_read", code=error.code)
 
     async def _on_the_bus(self) -> None:
         """Be on the bus while there is an agreement; a new agreement is a new connection."""
@@ -425,6 +458,7 @@ class Node:
 
     def _grown(self, accounts: int, report: IntakeReport) -> None:
         self.measuring.intake(report)
+        self._payments_due.set()
         if accounts != self._accounts:
             self._accounts = accounts
             self._status_due.set()

@@ -13,6 +13,7 @@ from bank_node.identity import find_credentials
 from bank_node.node.config import NodeConfig, read_config
 from bank_node.operation.check_agreement import agreement_of, check_agreement
 from bank_node.operation.check_broker import check_broker, check_line, check_unknown
+from bank_node.operation.check_desk import check_application, check_rules, check_users
 from bank_node.operation.check_keys import check_certificates, check_folder, check_keys
 from bank_node.operation.check_machine import (
     check_clock,
@@ -63,6 +64,10 @@ def _checks(config: NodeConfig, now: int) -> Iterator[tuple[str, Check]]:
     yield "disk", lambda: check_disk(config)
     yield "database", lambda: check_store(config)
     yield "data source", lambda: _source(config)
+    if config.node.role == "bank":
+        yield "rules", lambda: check_rules(config)
+        yield "application", lambda: check_application(config)
+        yield "users", lambda: check_users(config)
     yield "versions", lambda: check_versions(_engines(signed))
     yield "node", lambda: check_process(config)
 

@@ -51,6 +51,7 @@ class Answers:
     currency: str = "EUR"
     retention: int = 400
     http_port: int = 9480
+    web_port: int = 9481
 
 
 _TEXT = Template("""\
@@ -121,6 +122,63 @@ enabled = true
 host = "127.0.0.1"
 port = $http_port
 
+[web]
+# The application and the API for the bank's own people; port 0: none.  Defaults: 127.0.0.1, 9481
+host = "127.0.0.1"
+port = $web_port
+# HTTPS certificate and key; without them only this machine, or a proxy of the bank's, is served.
+#certificate = "/path/to/desk.crt"
+#private_key = "/path/to/desk.pem"
+# Whether a proxy of the bank's speaks HTTPS and hands requests on.  Default: false
+behind_proxy = false
+# How browsers call the application, such as "https://desk.bank.example".  Default: as they say
+origin = ""
+# Header with the name of a user whom the proxy has signed in, and the addresses from which it is
+# believed.  Defaults: none, ["127.0.0.1"]
+proxy_header = ""
+trusted_proxies = ["127.0.0.1"]
+# Language of the pages (en, nl), and locale of dates and amounts.  Defaults: en, en_GB
+language = "en"
+locale = "en_GB"
+
+[web.sign_in]
+# Wrong passwords in a row after which a person is locked out, and for how long.  Defaults: 5, 15
+failures = 5
+lock_minutes = 15
+# A browser's session ends when it is idle for so long, and after so many hours in any case.
+# Defaults: 30, 12
+idle_minutes = 30
+hours = 12
+# Days after which a program's token ends.  Default: 30
+token_days = 30
+
+[alerts]
+# Whether alerts are raised from results, and by which rules (a file in this folder; if it is not
+# there, the rules that come with the program).  Defaults: true, rules.toml
+enabled = true
+rules = "rules.toml"
+# Folder with a goAML profile <COUNTRY>.toml for each country, and the usual country.
+# Defaults: profiles, none
+profiles = "profiles"
+country = ""
+# Alerts from this severity on become cases by themselves: low, medium, high, critical or none.
+# Default: high
+open_cases = "high"
+# load: new cases go to whoever has the fewest; none: people take them.  Default: none
+assign = "none"
+# A rule on several analyses uses results that are at most so many days old.  Default: 7
+combine_days = 7
+# Days of own payments kept in memory to explain alerts.  Default: 100
+payment_days = 100
+
+[alerts.feedback]
+# Whether outcomes of cases become risk scores of own accounts in later runs, which score, and for
+# how many days after closing.  Defaults: false, 0.8, 1.0, 730
+enabled = false
+confirmed = 0.8
+reported = 1.0
+days = 730
+
 [log]
 # debug, info, warning or error.  Default: info
 level = "info"
@@ -188,6 +246,7 @@ def node_toml(answers: Answers) -> str:
         "broker": answers.broker,
         "store": answers.store,
         "http_port": answers.http_port,
+        "web_port": answers.web_port,
     }
     return _TEXT.substitute({name: _value(value) for name, value in values.items()}, data=data)
 

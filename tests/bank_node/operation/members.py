@@ -101,7 +101,7 @@ def consortium(folder: Path, **answers: Any) -> list[Node]:
     nodes = []
     for number, name in enumerate(BANKS):
         given = {"port": 9400 + 10 * number} | (answers if number == 0 else {})
-        told = Answers(id=name, consortium=CONSORTIUM, http_port=0, **given)
+        told = Answers(id=name, consortium=CONSORTIUM, http_port=0, web_port=0, **given)
         nodes.append(set_up(folder / name, authority, told))
     agree(nodes, authority)
     return nodes
