@@ -126,6 +126,7 @@ def _found(
         accounts=count,
         analysis=top["lead"],
         value=number_text(pair["value"]),
+        percent=f"{100 * pair['value']:.3g} %",
         previous=number_text(pair["previous"]),
         rise=number_text(rise),
     )

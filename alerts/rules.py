@@ -59,8 +59,20 @@ METRICS: tuple[Metric, ...] = (
 and the share of the money moved that went to or came from other banks."""
 
 PLACEHOLDERS = frozenset(
-    {"rule", "severity", "customer", "account", "accounts", "analysis", "value", "previous", "rise"}
+    {
+        "rule",
+        "severity",
+        "customer",
+        "account",
+        "accounts",
+        "analysis",
+        "value",
+        "percent",
+        "previous",
+        "rise",
+    }
 )
+"""What a reason may hold; ``percent`` is the value as a share."""
 _Model = TypeVar("_Model", bound=BaseModel)
 
 

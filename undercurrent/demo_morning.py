@@ -43,13 +43,13 @@ _RULES = """\
 name = "exposed-to-risk"
 severity = "medium"
 joint = [{{ analysis = "pagerank", reached = {exposed} }}]
-reason = "money from risky accounts at all banks reaches {{account}}: {{value}} of it"
+reason = "money from risky accounts at all banks reaches {{account}}: {{percent}} of all of it"
 
 [[rule]]
 name = "money-came-back"
 severity = "high"
 joint = [{{ analysis = "round-trip", reached = 0.05 }}]
-reason = "{{value}} of what {{account}} paid came back to it over other accounts"
+reason = "{{percent}} of what {{account}} paid came back to it over other accounts"
 
 [sampling]
 above = 3

@@ -41,7 +41,12 @@ KINDS: tuple[Kind, ...] = (
     "alerts.csv",
 )
 """What a case can be exported as."""
-_MEDIA = {"html": "text/html", "json": "application/json", "xml": "application/xml"}
+_MEDIA: dict[str, str] = {
+    "html": "text/html",
+    "json": "application/json",
+    "ftm.json": "application/x-ndjson",
+    "goaml.xml": "application/xml",
+}
 
 
 class AccountDesk(Ground):
@@ -96,7 +101,7 @@ class AccountDesk(Ground):
         content = _written(who, case, kind, profile)
         details = {"case": case_id, "kind": kind, "bytes": len(content)} | named(case.accounts)
         self._on_record(who, "case.exported", details)
-        media = _MEDIA.get(kind.rpartition(".")[2], "text/csv")
+        media = _MEDIA.get(kind, "text/csv")
         return Exported(export_name(case_id, kind), f"{media}; charset=utf-8", content)
 
     def countries(self) -> list[str]:

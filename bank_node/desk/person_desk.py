@@ -63,7 +63,8 @@ class PersonDesk(Ground):
             )  # fmt: skip
             details = {"kind": kind, "from": source[:64]}
             if isinstance(done, Refused):
-                asked = name if find_person(session, name) is not None else "somebody"
+                known = find_person(session, name.strip().lower())
+                asked = "somebody" if known is None else known.name
                 told = details | {"reason": done.reason}
                 self._note(session, asked, "people.refused", told)
             else:

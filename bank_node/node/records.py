@@ -29,6 +29,7 @@ from bank_node.node.board import MemberStatus, parse_status
 from bank_node.node.compute import StagedResult
 from bank_node.node.open_run import OpenRun
 from bank_node.node.statement import Statement, parse_statement
+from bank_node.people import sweep as sweep_sessions
 from bank_node.store import (
     Database,
     audit,
@@ -239,6 +240,12 @@ class Records:
             messages.forget_positions(session)
             audit.prune(session, self._key(), before, at=at, public_keys=self._own_keys())
             return gone.runs
+
+    @_in_thread
+    def end_sessions(self, at: int) -> None:
+        """Remove people's sessions that are over."""
+        with self.database.begin() as session:
+            sweep_sessions(session, at)
 
     # Budgets and columns.
 

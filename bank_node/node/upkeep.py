@@ -31,6 +31,7 @@ async def upkeep(
         if removed:
             entry = Entry(config.node.id, "retention.payments", {"days": removed})
             await records.append(entry, now)
+    await records.end_sessions(now)
     if config.runs.keep_days:
         gone = await records.forget(now - config.runs.keep_days * _DAY, now)
         if gone:

@@ -1,6 +1,6 @@
 """A consistent copy of a node in one file, while it runs.
 
-In it: settings, agreements, certificates, the database (copied page by page by SQLite itself, so
+In it: settings, rules, profiles, agreements, certificates, the database (copied page by page by SQLite itself, so
 that it is the state of one moment), and a list of the days of payments that were taken in; private
 keys only if asked for.  Not in it: the payments (they can be taken in again from the bank's own
 systems), what runs have not stored yet, and prepared columns, ever: a column that is used a second
@@ -43,6 +43,8 @@ FORMAT = 1
 LIST_NAME = "backup.json"
 DATABASE_NAME = "node.db"
 DAYS_NAME = "days.json"
+RULES_NAME = "rules.toml"
+"""The rules of alerts, where they lie in the node's folder under their usual name."""
 _NEVER = ("data/: payments", "columns/: prepared columns", "runs/: results not stored yet")
 
 
@@ -116,7 +118,9 @@ def _collect(config: NodeConfig, work: Path, *, with_keys: bool) -> list[str]:
     """Copy what belongs into the backup and return what was left out."""
     left_out = list(_NEVER)
     shutil.copyfile(config.folder / CONFIG_NAME, work / CONFIG_NAME)
-    for part in ("agreements", "keys", "authority"):
+    if (config.folder / RULES_NAME).is_file():
+        shutil.copyfile(config.folder / RULES_NAME, work / RULES_NAME)
+    for part in ("agreements", "keys", "authority", "profiles"):
         left_out += _copy_part(config.folder / part, work / part, with_keys=with_keys)
     days: list[dict[str, Any]] = []
     database = sqlite_file(config)

@@ -31,6 +31,7 @@ from bank_node.operation.backup import (
     sync_folder,
 )
 from bank_node.operation.errors import NodeFolderError, RestoreError
+from bank_node.people.tables import SessionRow
 from bank_node.store.database import Database
 from bank_node.store.entries import append
 from bank_node.store.tables import AuditRow, ColumnSetRow, CounterRow, DayRow, SourceRow
@@ -41,8 +42,8 @@ SAFE_JUMP = 1 << 20
 """How far the number of connections goes on: more than a node makes between two backups."""
 
 _NAME = re.compile(
-    r"backup\.json|days\.json|node\.toml|node\.db"
-    r"|(?:agreements|keys|authority)/[A-Za-z0-9][A-Za-z0-9._-]{0,120}"
+    r"backup\.json|days\.json|node\.toml|node\.db|rules\.toml"
+    r"|(?:agreements|keys|authority|profiles)/[A-Za-z0-9][A-Za-z0-9._-]{0,120}"
 )
 _MOST_LIST = 1 << 24
 _CHUNK = 1 << 20
@@ -231,6 +232,7 @@ def _settle_rows(session: Session, listed: _List, now: int, person: str) -> tupl
     days = session.scalar(select(func.count(DayRow.day.distinct()))) or 0
     session.execute(delete(DayRow))
     session.execute(delete(SourceRow))
+    session.execute(delete(SessionRow))  # some may have been ended after the backup was made
     details = {"backup": listed.created, "columns_discarded": columns, "days_forgotten": days}
     append(session, at=now, actor=person, action="node.restored", details=details)
     return columns, days

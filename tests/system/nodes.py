@@ -118,10 +118,13 @@ def members_of(data: Path, banks: Sequence[str]) -> list[LocalMember]:
     return [LocalMember(bank, data / "banks" / bank) for bank in banks]
 
 
-def cli(nodes: LocalConsortium, member: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def cli(
+    nodes: LocalConsortium, member: str, *arguments: str, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run a command against a node, as its operator would."""
     return subprocess.run(
         [sys.executable, "-m", "undercurrent", *arguments, "--node", str(nodes.node(member))],
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,

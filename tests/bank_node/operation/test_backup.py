@@ -23,6 +23,7 @@ from bank_node.operation.backup import backup
 from bank_node.operation.doctor import examine
 from bank_node.operation.errors import BackupError, NodeFolderError, RestoreError
 from bank_node.operation.restore import SAFE_JUMP, restore
+from bank_node.people import SignInPolicy, add_person, issue_token
 from bank_node.store import audit
 from bank_node.store.database import Database
 from bank_node.store.entries import append
@@ -75,6 +76,8 @@ def fill(node: Node, url: str) -> None:
             session.add(DayRow(day=day, file="x", rows=3, sha256="aa", bytes=9, created=1))
         session.add(SourceRow(name="csv", watermark="2026", at=1, rows=6))
         session.add(ResultRow(run_id="r", account=ACCOUNT, value=0.5))
+        add_person(session, "ann", "analyst", at=1, password_hash="$argon2id$x")
+        issue_token(session, "ann", SignInPolicy(), at=1, label="a program")
         session.add(LedgerRow(run_id="r", attempt=1, bank="bank-a", period="2026-11", bits=5, at=1))
         append(session, at=1, actor="node", action="node.started", details={})
         audit.sign_head(session, node.key, 2)
@@ -109,12 +112,17 @@ def write(path: Path, files: dict[str, bytes]) -> Path:
 
 
 def test_a_backup_holds_what_a_node_needs_and_no_more(node: Node, tmp_path: Path) -> None:
-    """Settings, agreements, certificates, database and the list of days; no keys, no columns."""
+    """Settings, rules, agreements, certificates, database and list of days; no keys, no columns."""
+    (node.folder / "rules.toml").write_text("rule = []\n")
+    (node.folder / "profiles").mkdir()
+    (node.folder / "profiles" / "NL.toml").write_text("country = 'NL'\n")
     report = backup(node.folder, tmp_path / "b.tar", now=NOW)
     files = content(tmp_path / "b.tar")
     assert set(files) == {
         "backup.json",
         "node.toml",
+        "rules.toml",
+        "profiles/NL.toml",
         "node.db",
         "days.json",
         "agreements/consortium-1.toml",
@@ -169,6 +177,8 @@ def test_what_is_restored_does_nothing_twice(node: Node, tmp_path: Path) -> None
     assert rows(back, "SELECT * FROM days") == rows(back, "SELECT * FROM sources") == []
     assert rows(back, "SELECT account, value FROM results") == [(ACCOUNT, 0.5)]
     assert rows(back, "SELECT bits FROM ledger") == [(5,)]
+    assert rows(back, "SELECT name FROM people") == [("ann",)]
+    assert rows(back, "SELECT * FROM sessions") == []
     assert (report.columns_discarded, report.days) == (1, 2)
     assert any("budget" in note for note in report.notes)
     assert list((back / "columns").iterdir()) == list((back / "data").iterdir()) == []

@@ -42,10 +42,16 @@ def settings(text: str) -> dict[str, list[str]]:
 
 def sections() -> dict[str, type[BaseModel]]:
     """Return the model of each section of the settings."""
-    models: dict[str, type[BaseModel]] = {"data": DataConfig}
-    for name, field in NodeConfig.model_fields.items():
+    return {"data": DataConfig} | within(NodeConfig, "")
+
+
+def within(model: type[BaseModel], prefix: str) -> dict[str, type[BaseModel]]:
+    """Return the models of a model's fields, and of theirs, by the names of their sections."""
+    models: dict[str, type[BaseModel]] = {}
+    for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            models[name] = field.annotation
+            models[prefix + name] = field.annotation
+            models |= within(field.annotation, f"{prefix}{name}.")
     return models
 
 
@@ -76,7 +82,8 @@ def test_every_setting_stands_in_the_text() -> None:
     found = settings(node_toml(BANK))
     assert found.keys() == models.keys()
     for name, model in models.items():
-        assert sorted(found[name]) == sorted(model.model_fields), name
+        own = [field for field in model.model_fields if f"{name}.{field}" not in models]
+        assert sorted(found[name]) == sorted(own), name
 
 
 def test_every_setting_has_a_word_on_it() -> None:

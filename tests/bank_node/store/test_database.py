@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 import bank_node.desk.tables
 import bank_node.people.tables  # noqa: F401 - its tables stand on the store's base, as the desk's
 from alerts.tables import Base as AlertsBase
-from bank_node.store import schema
+from bank_node.store import retention, runs, schema
 from bank_node.store.database import Database
 from bank_node.store.errors import (
     ConflictError,
@@ -29,6 +29,7 @@ from bank_node.store.errors import (
 )
 from bank_node.store.schema import VERSION_TABLE, newest_revision, revision_of
 from bank_node.store.tables import Base, CounterRow, ResultRow
+from tests.bank_node.store.made import made_run
 
 
 def test_an_empty_database_gets_every_table(database):
@@ -117,9 +118,31 @@ def test_a_database_of_the_first_revision_keeps_its_rows(url):
     assert set(AlertsBase.metadata.tables) < names
 
 
+def test_an_alert_outlives_the_run_that_it_came_from(database):
+    """Retention removes a run with its results; alert, sighting and question about it stay."""
+    with database.begin() as session:
+        runs.add(session, made_run("run-1", phase="done", closed=2000))
+        session.add(ResultRow(run_id="run-1", account="a", value=1.0))
+        for table in (AlertsBase.metadata.tables[name] for name in ("alerts", "alert_sightings")):
+            row = {
+                c.name: _VALUES[c.type.python_type] for c in table.columns if c.name != "case_id"
+            }
+            session.execute(table.insert(), row | {c: "run-1" for c in row if c.endswith("run")})
+        about = {"run_id": "run-1", "person": "ann", "accounts": ["a"], "at": 1}
+        session.execute(Base.metadata.tables["questions"].insert(), about)
+    with database.begin() as session:
+        assert retention.forget(session, 10_000).runs == 1
+    with database.read() as session:
+        for name in ("alerts", "alert_sightings", "questions"):
+            tables = AlertsBase.metadata.tables | Base.metadata.tables
+            assert len(session.execute(tables[name].select()).all()) == 1, name
+
+
+_VALUES: dict[type, object] = {str: "one", int: 1, float: 0.5, bool: True, object: {}}
+
+
 def _made_row(table: Table) -> dict[str, object]:
-    values = {str: "one", int: 1, float: 0.5, bool: True}
-    row = {c.name: values[c.type.python_type] for c in table.columns}
+    row = {c.name: _VALUES[c.type.python_type] for c in table.columns}
     return row | ({"band": None} if table.name == "traces" else {})
 
 
