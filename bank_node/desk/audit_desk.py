@@ -11,8 +11,8 @@ from bank_node.desk.ground import Ground
 from bank_node.desk.pages import AuditFilter, AuditLine
 from bank_node.desk.rights import Right, check_right
 from bank_node.store import audit
-from bank_node.store.verification import Verification
 from bank_node.store.tables import AuditRow
+from bank_node.store.verification import Verification
 
 __all__ = ["AuditDesk"]
 

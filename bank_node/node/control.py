@@ -189,7 +189,11 @@ async def serve_control(
     """
     listener = _listen(path)
     config = uvicorn.Config(
-        control_app(node, api), log_config=None, access_log=False, lifespan="off", server_header=False
+        control_app(node, api),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -1,10 +1,11 @@
 """A consistent copy of a node in one file, while it runs.
 
-In it: settings, rules, profiles, agreements, certificates, the database (copied page by page by SQLite itself, so
-that it is the state of one moment), and a list of the days of payments that were taken in; private
-keys only if asked for.  Not in it: the payments (they can be taken in again from the bank's own
-systems), what runs have not stored yet, and prepared columns, ever: a column that is used a second
-time gives its owner the difference of two secrets, and a copy cannot know what was used since.
+In it: settings, rules, profiles, agreements, certificates, the database (copied page by page by
+SQLite itself, so that it is the state of one moment), and a list of the days of payments that were
+taken in; private keys only if asked for. Not in it: the payments (they can be taken in again from
+the bank's own systems), what runs have not stored yet, and prepared columns, ever: a column that is
+used a second time gives its owner the difference of two secrets, and a copy cannot know what was
+used since.
 """
 
 import hashlib
