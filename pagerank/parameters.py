@@ -8,13 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from graph_mpc.errors import ParameterError
 from graph_mpc.parameters import parse_model
+from pagerank.direction import Direction
 
 __all__ = ["PageRankParameters", "parse_parameters"]
 
 MAX_ITERATIONS = 10_000
 _ALLOWED = (
     "alpha, tolerance or iterations, weight=amount|count|none,"
-    " personalisation=uniform|risk_score, precision=high|standard, max_unmatched"
+    " personalisation=uniform|risk_score, direction=forward|backward|both,"
+    " precision=high|standard, max_unmatched"
 )
 
 
@@ -25,9 +27,11 @@ class PageRankParameters(BaseModel):
         alpha: damping factor, 0 <= alpha < 1. tolerance: sum of the absolute errors of all scores
         that may be left. iterations: number of iterations instead of a tolerance. weight:
         ``amount``, ``count`` (number of payments) or ``none`` (1 per pair). personalisation:
-        teleport to all accounts alike, or in proportion to their risk score. precision: ``high``
-        (two limbs per weight) or ``standard`` (one limb, for ranking). max_unmatched: share of
-        cross-bank payments that only one bank knows above which a bank refuses.
+        teleport to all accounts alike, or in proportion to their risk score. direction: a payment
+        leads from payer to payee (``forward``), from payee to payer (``backward``), or both ways
+        (``both``). precision: ``high`` (two limbs per weight) or ``standard`` (one limb, for
+        ranking). max_unmatched: share of cross-bank payments that only one bank knows above which
+        a bank refuses.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,6 +41,7 @@ class PageRankParameters(BaseModel):
     iterations: int | None = Field(None, ge=1, le=MAX_ITERATIONS)
     weight: Literal["amount", "count", "none"] = "amount"
     personalisation: Literal["uniform", "risk_score"] = "uniform"
+    direction: Direction = "forward"
     precision: Literal["high", "standard"] = "high"
     max_unmatched: float = Field(1.0, ge=0, le=1)
 

@@ -1,14 +1,16 @@
 """PageRank in plain over a pooled graph: what the secure result must agree with."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx as nx
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-__all__ = ["PooledGraph", "networkx_pagerank", "plain_pagerank"]
+from pagerank.direction import Direction
+
+__all__ = ["PooledGraph", "networkx_pagerank", "plain_pagerank", "pooled_direction"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,20 @@ class PooledGraph:
     source: NDArray[np.int64]
     target: NDArray[np.int64]
     weight: NDArray[np.float64]
+
+
+def pooled_direction(graph: PooledGraph, direction: Direction) -> PooledGraph:
+    """Return the graph that is walked: A as paid, its transpose, or the sum of the two."""
+    if direction == "forward":
+        return graph
+    if direction == "backward":
+        return replace(graph, source=graph.target, target=graph.source)
+    return PooledGraph(
+        graph.accounts,
+        np.concatenate([graph.source, graph.target]),
+        np.concatenate([graph.target, graph.source]),
+        np.tile(graph.weight, 2),
+    )
 
 
 def plain_pagerank(

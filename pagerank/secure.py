@@ -1,8 +1,8 @@
 r"""PageRank over the graph of all owners, without showing it to any of them.
 
-PageRank is the fixed point of x = alpha A x + (alpha d.x + 1 - alpha) p, with A the payments, d the
-dangling accounts and p the personalisation, summing to 1.  The bracket is a number, so x is the
-solution of
+PageRank is the fixed point of x = alpha A x + (alpha d.x + 1 - alpha) p, with A the payments (as
+paid, turned round, or both ways: ``pagerank.direction``), d the accounts with an empty column of A
+and p the personalisation, summing to 1.  The bracket is a number, so x is the solution of
 
     z = alpha A z + (1 - alpha) r,     r any multiple of p,        scaled to sum 1.
 
@@ -40,6 +40,7 @@ from graph_mpc.shares import Shared
 from graph_mpc.sizes import OwnSizes, publish_sizes
 from graph_mpc.sums import held_sum
 from graph_mpc.truncation import truncate
+from pagerank.direction import directed
 from pagerank.entries import PaymentMatrix, pad_entries, payment_matrix
 from pagerank.parameters import PageRankParameters
 from pagerank.risk_scores import checked_risk
@@ -95,7 +96,9 @@ async def _set_up(
     matrix: PaymentMatrix | None = None
     if graph is not None and known is not None:
         known.require_matched(graph.owner, parameters.max_unmatched)
-        matrix = payment_matrix(graph, known.matched, parameters.weight, parameters.alpha)
+        # Reconciled as paid: which payments both banks know does not depend on the direction.
+        walked, kept = directed(graph, known.matched, parameters.direction)
+        matrix = payment_matrix(walked, kept, parameters.weight, parameters.alpha)
     own_sizes: OwnSizes | None = None
     if graph is not None and matrix is not None:
         lists = {other: len(boundary) for other, boundary in matrix.outward.items()}

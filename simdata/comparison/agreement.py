@@ -4,7 +4,7 @@ Each secure run states a bound on its errors in ``run.json``.  Here every accoun
 by what the bound allows for it; the largest such share must not exceed 1.
 
 - PageRank by risk scores: |error| <= bound · u / mean risk + tolerance, with u the account's
-  uniform PageRank, and the tolerance for the iterations that were left out;
+  uniform PageRank on the same graph, and the tolerance for the iterations that were left out;
 - risk propagation and round trips: |error| <= bound.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pagerank import PooledGraph, plain_pagerank
-from simdata.comparison.analyses import ANALYSES, PARAMETERS
+from pagerank import plain_pagerank
+from simdata.comparison.analyses import ANALYSES, PAGERANKS, PARAMETERS, pagerank_graph
 from simdata.comparison.measures import chosen
 from simdata.comparison.worlds import Comparison
 
@@ -65,14 +65,9 @@ def different_alerts(comparison: Comparison, alerts: int) -> int:
 def _allowed(comparison: Comparison, name: str, bound: float) -> NDArray[np.float64]:
     data = comparison.data
     suspicion = comparison.marks.suspicion
-    if name != "pagerank" or not suspicion.any():
+    if name not in PAGERANKS or not suspicion.any():
         return np.full(len(data), bound)
-    payments = data.payments
-    inside = (payments.source >= 0) & (payments.target >= 0)
-    graph = PooledGraph(
-        len(data), payments.source[inside], payments.target[inside],
-        payments.amount[inside].astype(np.float64),
-    )  # fmt: skip
+    graph = pagerank_graph(name, data.payments, len(data))
     uniform = plain_pagerank(graph, float(PARAMETERS[name]["alpha"]))
     allowed: NDArray[np.float64] = bound * uniform / suspicion.mean() + float(
         PARAMETERS[name]["tolerance"]

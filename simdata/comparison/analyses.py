@@ -1,6 +1,8 @@
 """The joint analyses in plain over what one party sees: all payments, or those of one bank.
 
-- *pagerank*: PageRank personalised by the banks' suspicions (``marking``);
+- *pagerank*: PageRank personalised by the banks' suspicions (``marking``), along the payments;
+- *pagerank-both*: the same with each payment followed both ways, so that suspicion also reaches
+  who paid a suspected account, and who else was paid by the same payer;
 - *risk-propagation*: the suspicions spread along the payments, the whole window in one slice;
 - *round-trip*: the share of an account's outgoing money that comes back within H payments, for the
   accounts in scope, 0 for all others.
@@ -24,10 +26,20 @@ from pagerank import (
     plain_pagerank,
     plain_risk_propagation,
 )
+from pagerank.reference import pooled_direction
 from simdata.comparison.marking import Marks
 from simdata.comparison.payments import Labelled, Payments, seen_by
 
-__all__ = ["ANALYSES", "PARAMETERS", "alone", "analyse", "pooled"]
+__all__ = [
+    "ANALYSES",
+    "PAGERANKS",
+    "PARAMETERS",
+    "alone",
+    "analyse",
+    "analysis_of",
+    "pagerank_graph",
+    "pooled",
+]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -35,13 +47,27 @@ Bools = NDArray[np.bool_]
 PARAMETERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "pagerank": {"alpha": 0.7, "tolerance": 1e-9, "personalisation": "risk_score"},
+        "pagerank-both": {
+            "alpha": 0.7,
+            "tolerance": 1e-9,
+            "personalisation": "risk_score",
+            "direction": "both",
+        },
         "risk-propagation": {"iterations": 6, "delta": 0.5},
         "round-trip": {"hops": 6, "scope": "in_scope"},
     }
 )
-"""The analyses of a comparison with their public parameters, as of ``undercurrent lab run``."""
+"""What is run in a comparison, with the public parameters of ``undercurrent lab run``."""
 
 ANALYSES = tuple(PARAMETERS)
+
+PAGERANKS = ("pagerank", "pagerank-both")
+"""Those that are PageRank, each by the analysis of that name with its own parameters."""
+
+
+def analysis_of(name: str) -> str:
+    """Return the analysis that the workers run for a name of ``ANALYSES``."""
+    return "pagerank" if name in PAGERANKS else name
 
 
 def pooled(data: Labelled, payments: Payments, marks: Marks) -> dict[str, Floats]:
@@ -71,19 +97,26 @@ def analyse(data: Labelled, payments: Payments, risk: Floats, scope: Bools) -> d
         scope: bool (n,), accounts whose round trips are asked for.
     """
     return {
-        "pagerank": _pagerank(payments, risk),
+        "pagerank": _pagerank("pagerank", payments, risk),
+        "pagerank-both": _pagerank("pagerank-both", payments, risk),
         "risk-propagation": _risk_propagation(payments, risk),
         "round-trip": _round_trip(data, payments, scope),
     }
 
 
-def _pagerank(payments: Payments, risk: Floats) -> Floats:
+def pagerank_graph(name: str, payments: Payments, accounts: int) -> PooledGraph:
+    """Return the graph that one of ``PAGERANKS`` walks."""
     inside = _inside(payments)
-    graph = PooledGraph(
-        len(risk), payments.source[inside], payments.target[inside],
+    paid = PooledGraph(
+        accounts, payments.source[inside], payments.target[inside],
         payments.amount[inside].astype(np.float64),
     )  # fmt: skip
-    alpha = float(PARAMETERS["pagerank"]["alpha"])
+    return pooled_direction(paid, PARAMETERS[name].get("direction", "forward"))
+
+
+def _pagerank(name: str, payments: Payments, risk: Floats) -> Floats:
+    graph = pagerank_graph(name, payments, len(risk))
+    alpha = float(PARAMETERS[name]["alpha"])
     return plain_pagerank(graph, alpha, risk if risk.any() else None)
 
 

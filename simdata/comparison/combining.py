@@ -25,7 +25,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from bank_node.errors import ParameterError
-from simdata.comparison.analyses import ANALYSES
+from simdata.comparison.analyses import ANALYSES, PAGERANKS
 from simdata.comparison.local_signals import LOCAL_SIGNALS
 
 __all__ = [
@@ -86,7 +86,7 @@ def analysis_signals(results: Mapping[str, Floats], names: Sequence[str] = ANALY
     """
     n = len(next(iter(results.values())))
     columns = [
-        np.log(results[name] * n + 1e-3) if name == "pagerank" else results[name] for name in names
+        np.log(results[name] * n + 1e-3) if name in PAGERANKS else results[name] for name in names
     ]
     return np.stack(columns, axis=1) if columns else np.zeros((n, 0))
 

@@ -21,6 +21,10 @@ LOCAL_SIGNALS = (
     "money in (log)",
     "mean payment in (log)",
     "passed on in 3 days",
+    "money out (log)",
+    "mean payment out (log)",
+    "largest payment in (log)",
+    "largest payment out (log)",
 )
 _LITTLE = 200_000.0  # minor units; an account that received less has weak evidence
 _QUICK = 3 * 86_400_000_000
@@ -33,6 +37,9 @@ def local_signals(data: Labelled, payments: Payments) -> Floats:
     received = np.bincount(payments.target[into], payments.amount[into], n)
     count = np.bincount(payments.target[into], minlength=n)
     size = received / (received + _LITTLE)
+    out = payments.source >= 0
+    paid = np.bincount(payments.source[out], payments.amount[out], n)
+    times = np.bincount(payments.source[out], minlength=n)
     return np.stack(
         [
             data.risk,
@@ -41,6 +48,10 @@ def local_signals(data: Labelled, payments: Payments) -> Floats:
             np.log1p(received / 100.0),
             np.log1p(received / np.maximum(count, 1) / 100.0),
             size * _passed_on(payments, n),
+            np.log1p(paid / 100.0),
+            np.log1p(paid / np.maximum(times, 1) / 100.0),
+            np.log1p(_largest(payments.target, payments.amount, n) / 100.0),
+            np.log1p(_largest(payments.source, payments.amount, n) / 100.0),
         ],
         axis=1,
     )
@@ -51,6 +62,14 @@ def _neighbours(account: Ints, other: Ints, n: int) -> Ints:
     own = account >= 0
     pairs = np.unique(account[own] * (n + 1) + other[own] + 1)
     return np.bincount(pairs // (n + 1), minlength=n)
+
+
+def _largest(account: Ints, amount: Ints, n: int) -> Ints:
+    """Largest of each account's payments, 0 without any."""
+    result = np.zeros(n, np.int64)
+    own = account >= 0
+    np.maximum.at(result, account[own], amount[own])
+    return result
 
 
 def _passed_on(payments: Payments, n: int) -> Floats:

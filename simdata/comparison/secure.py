@@ -21,7 +21,7 @@ from pyarrow.csv import ConvertOptions, read_csv
 from bank_node.ingest import minor_units
 from bank_node.job import Deadlines
 from bank_node.launcher import OnEvent
-from simdata.comparison.analyses import ANALYSES, PARAMETERS
+from simdata.comparison.analyses import ANALYSES, PARAMETERS, analysis_of
 from simdata.comparison.marking import Marks
 from simdata.comparison.payments import Labelled
 from simdata.dataset import bank_folder, dataset_toml
@@ -76,7 +76,7 @@ async def run_secure(
         for analysis in ANALYSES:
             request = LabRequest(
                 data=work / "data",
-                analysis=analysis,
+                analysis=analysis_of(analysis),
                 out=work / analysis,
                 parameters=PARAMETERS[analysis],
                 compute=compute,

@@ -49,6 +49,18 @@ def test_replay_tells_what_was_flagged(folder: Path, tmp_path: Path) -> None:
     run("replay", str(folder), "--every", "15d", "--out", str(out), "--force")
 
 
+@pytest.mark.parametrize("command", ["compare", "replay"])
+def test_help_fits_a_terminal_of_80_columns(command: str) -> None:
+    """Lines of prose are not broken again, and examples stay whole."""
+    told = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"}).output
+    prose = told[: told.index("Arguments")].splitlines()
+    written = (compare if command == "compare" else replay).__doc__ or ""
+    examples = [line.strip() for line in written.splitlines() if "undercurrent lab" in line]
+    assert examples
+    assert all(any(line.strip() == one for line in prose) for one in examples)
+    assert max(len(line.strip()) for line in written.splitlines()[1:]) <= 78
+
+
 @pytest.mark.parametrize("every", ["0d", "1", "d", "1w", "-1d"])
 def test_a_period_that_is_none_is_refused(folder: Path, tmp_path: Path, every: str) -> None:
     """The error says how to write one, and nothing is written."""

@@ -9,7 +9,7 @@ import pytest
 from bank_node.errors import ParameterError
 from bank_node.ingest import read_bank
 from simdata.comparison import Comparison, Judged, SecureRuns, read_labelled, shipped_model
-from simdata.comparison.analyses import ANALYSES, alone, pooled
+from simdata.comparison.analyses import ANALYSES, PAGERANKS, alone, analyse, pooled
 from simdata.comparison.combining import fit_weights
 from simdata.comparison.local_signals import LOCAL_SIGNALS, local_signals
 from simdata.comparison.payments import Payments, between_banks, seen_by
@@ -31,7 +31,7 @@ def test_secure_equals_pooled_within_the_stated_accuracy(compared: Compared) -> 
     judged = compared[2]
     by_name = {one.analysis: one for one in judged.agreement}
     assert set(by_name) == set(ANALYSES)
-    for name in ("pagerank", "round-trip"):
+    for name in ("pagerank", "pagerank-both", "round-trip"):
         assert by_name[name].holds
         assert 0 < by_name[name].stated < 1e-6
     assert by_name["risk-propagation"].largest_error < 1e-6
@@ -67,8 +67,9 @@ def test_a_bank_alone_does_not_depend_on_payments_that_it_does_not_see(
         before = alone(data, payments, marks)[name][own]
         after = alone(data, without(payments, hidden), marks)[name][own]
         assert np.array_equal(before, after)
-    joint = [pooled(data, p, marks)["pagerank"][own] for p in (payments, without(payments, hidden))]
-    assert not np.allclose(joint[0], joint[1])
+    for name in PAGERANKS:
+        joint = [pooled(data, p, marks)[name][own] for p in (payments, without(payments, hidden))]
+        assert not np.allclose(joint[0], joint[1])
 
 
 def test_a_bank_sees_its_cross_bank_payments(folder: Path) -> None:
@@ -119,12 +120,12 @@ def test_a_worker_gets_the_marks_and_the_balances(compared: Compared, tmp_path: 
 
 
 def test_marks_are_a_share_of_each_bank(compared: Compared) -> None:
-    """Within an account, 5 % of each bank's accounts are suspected and 2 % in scope."""
+    """Within an account, 20 % of each bank's accounts are suspected and 2 % in scope."""
     comparison = compared[0]
     for bank in range(3):
         own = comparison.data.bank == bank
         for marked, share in (
-            (comparison.marks.suspicion > 0, 0.05),
+            (comparison.marks.suspicion > 0, 0.2),
             (comparison.marks.scope, 0.02),
         ):
             assert abs(np.count_nonzero(marked[own]) - share * np.count_nonzero(own)) <= 1
@@ -146,6 +147,32 @@ def test_found_accounts_of_typologies_and_banks_add_up(compared: Compared) -> No
         banks = [r for r in judged.banks if r["world"] == row["world"]]
         assert round(sum(r["recall"] * r["accounts"] for r in kinds)) == row["found"]
         assert round(sum(r["recall"] * r["illicit"] for r in banks)) == row["found"]
+
+
+def test_suspicion_is_the_square_of_the_local_score(compared: Compared) -> None:
+    """Who is suspected has the square of the local score, and none below has a higher score."""
+    comparison = compared[0]
+    local = shipped_model().local.probability(
+        local_signals(comparison.data, comparison.data.payments)
+    )
+    suspected = comparison.marks.suspicion > 0
+    assert np.array_equal(comparison.marks.suspicion[suspected], local[suspected] ** 2)
+    for bank in range(3):
+        own = comparison.data.bank == bank
+        assert local[own & suspected].min() >= local[own & ~suspected].max()
+
+
+def test_money_followed_both_ways_reaches_the_payer(folder: Path) -> None:
+    """An account that paid the only suspected one at another bank is reached both ways only."""
+    data = read_labelled(folder)
+    payments = data.payments
+    row = int(np.flatnonzero(between_banks(data))[0])
+    payer, payee = int(payments.source[row]), int(payments.target[row])
+    one = payments.take(np.array([row]))
+    risk = np.where(np.arange(len(data)) == payee, 1.0, 0.0)
+    found = analyse(data, one, risk, np.zeros(len(data), np.bool_))
+    assert found["pagerank"][payer] == 0
+    assert found["pagerank-both"][payer] > 0.2
 
 
 def test_unlabelled_data_are_refused(tmp_path: Path, folder: Path) -> None:
