@@ -118,6 +118,7 @@ class Alert(Base):
         Index("ix_alerts_page", text("severity DESC"), "id"),
         Index("ix_alerts_created", "created_at", "id"),
         Index("ix_alerts_updated", "updated_at", "id"),
+        Index("ix_alerts_strength", text("strength DESC"), "id"),
         Index("ix_alerts_subject", "subject"),
     )
     __mapper_args__ = _CHECKED | {"version_id_col": version}

@@ -105,6 +105,7 @@ def _alerts() -> None:
     op.create_index("ix_alerts_page", "alerts", [sa.text("severity DESC"), "id"])
     op.create_index("ix_alerts_created", "alerts", ["created_at", "id"])
     op.create_index("ix_alerts_updated", "alerts", ["updated_at", "id"])
+    op.create_index("ix_alerts_strength", "alerts", [sa.text("strength DESC"), "id"])
     op.create_index("ix_alerts_subject", "alerts", ["subject"])
     op.create_index("ix_alerts_case_id", "alerts", ["case_id"])
     op.create_index("ix_alerts_last_run", "alerts", ["last_run"])
