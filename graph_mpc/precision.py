@@ -4,7 +4,8 @@ No value that is truncated may exceed 2^61, so a run must satisfy
 
     log2(bound) + f_x + f_w <= 61   and   2 f_w <= 61
 
-where ``bound`` bounds the sum (push) or the maximum (pull) of the values, f_x are their fractional
+where ``bound`` bounds the sum of the values (push), or their maximum (pull, whose rows of weights
+sum to 1; for a low limb of such rows see ``pagerank.risk_precision``), f_x are their fractional
 bits and f_w those of one limb of weights.  With two limbs a weight is w_1 2^-f_w + w_2 2^-2f_w,
 each scaled, summed and truncated by itself.
 

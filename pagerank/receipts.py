@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from graph_mpc.boundary import Boundary, reached_by, reaches
 from graph_mpc.graph import OUTSIDE, LocalGraph
 from graph_mpc.layout import Entries, MapShape
-from graph_mpc.precision import FixedPoint
-from graph_mpc.rounding import shares_in_limbs
+from pagerank.risk_precision import RiskFixedPoint, share_limbs
 
 __all__ = ["ReceiptMatrix", "pad_receipts", "receipt_matrix"]
 
@@ -70,7 +69,7 @@ def receipt_matrix(graph: LocalGraph, matched: NDArray[np.bool_], time_slice: in
 
 
 def pad_receipts(
-    matrix: ReceiptMatrix, shape: MapShape, form: FixedPoint, first_row: dict[int, int]
+    matrix: ReceiptMatrix, shape: MapShape, form: RiskFixedPoint, first_row: dict[int, int]
 ) -> Entries:
     """Return the matrix padded to the public sizes.
 
@@ -85,9 +84,7 @@ def pad_receipts(
         there = (matrix.source < 0) & (matrix.sender == other)
         source[there] = start + ~matrix.source[there]
     limbs = np.zeros((form.limbs, shape.entries), np.uint64)
-    limbs[:, : len(source)] = shares_in_limbs(
-        matrix.amount, matrix.target, form.weight_bits, form.limbs
-    )
+    limbs[:, : len(source)] = share_limbs(matrix.amount, matrix.target, form)
     padding = np.zeros(shape.entries - len(source), np.int64)
     return Entries(
         np.concatenate([source, padding]),

@@ -29,7 +29,7 @@ from graph_mpc.graph import LocalGraph
 from graph_mpc.layout import Entries
 from graph_mpc.linear_map import columns_per_block
 from graph_mpc.policy import Policy
-from graph_mpc.precision import FixedPoint, parse_precision
+from graph_mpc.precision import parse_precision
 from graph_mpc.program import Outcome, OwnerInput
 from graph_mpc.pull import PullSystem, prepare_pull, pull, pull_shapes, set_up_pull
 from graph_mpc.reconcile import reconcile
@@ -40,14 +40,17 @@ from graph_mpc.sizes import OwnSizes, PublicSizes, publish_sizes
 from graph_mpc.truncation import Dealt, deal, truncate
 from pagerank.receipts import ReceiptMatrix, pad_receipts, receipt_matrix
 from pagerank.risk_parameters import RiskParameters
+from pagerank.risk_precision import (
+    DELTA_BITS,
+    RiskFixedPoint,
+    choose_risk_format,
+    error_bound,
+    most_payers,
+    rounded_delta,
+)
 from pagerank.risk_scores import checked_risk
 
 __all__ = ["secure_risk_propagation"]
-
-# Scores are at most 1: 61 bits hold f_x and either f_w or the bits of delta.
-_VALUE_BITS = 31
-_WEIGHT_BITS = 29
-_DELTA_BITS = 29
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,6 @@ async def secure_risk_propagation(
     """Run this party's side; ``own`` is None at a compute party."""
     graph = own.graph if own is not None else None
     slices = parameters.window().agreed_slices(None if graph is None else graph.slices)
-    form = FixedPoint(_VALUE_BITS, _WEIGHT_BITS, parse_precision(parameters.precision), 1.0)
     with ctx.phase("setup"):
         known = await reconcile(ctx, ("reconcile",), graph)
         matrices: list[ReceiptMatrix] = []
@@ -82,6 +84,8 @@ async def secure_risk_propagation(
             known.require_matched(graph.owner, parameters.max_unmatched)
             matrices = [receipt_matrix(graph, known.matched, t) for t in range(slices)]
         plan = _Plan(await publish_sizes(ctx, _own_sizes(graph, matrices)), matrices)
+    form = choose_risk_format(most_payers(plan.sizes), parse_precision(parameters.precision))
+    accuracy = _accuracy(form, error_bound(form, parameters.deltas() * slices))
     s = _start(ctx, plan, form, own)
     for t in range(slices):
         with ctx.phase("setup"):
@@ -93,7 +97,7 @@ async def secure_risk_propagation(
     return Outcome(
         result=released.rows(graph.vertices) if released and graph is not None else None,
         iterations=slices * parameters.iterations,
-        accuracy=_accuracy(form, plan, slices * parameters.iterations),
+        accuracy=accuracy,
         padded_sizes=plan.sizes.described(ctx) | {"slices": slices},
         reconciliation={} if known is None else known.counts(),
         unmatched=None if known is None else ~known.matched,
@@ -109,7 +113,7 @@ def _own_sizes(graph: LocalGraph | None, matrices: list[ReceiptMatrix]) -> OwnSi
 
 
 def _start(
-    ctx: Context, plan: _Plan, form: FixedPoint, own: OwnerInput | None
+    ctx: Context, plan: _Plan, form: RiskFixedPoint, own: OwnerInput | None
 ) -> dict[int, Shared]:
     """Return the banks' own risk scores, (padded vertices,) each, in {owner, h1}."""
     s = {}
@@ -122,7 +126,7 @@ def _start(
     return s
 
 
-async def _set_up_slice(ctx: Context, plan: _Plan, form: FixedPoint, t: int) -> PullSystem:
+async def _set_up_slice(ctx: Context, plan: _Plan, form: RiskFixedPoint, t: int) -> PullSystem:
     sizes, exports = plan.sizes, plan.exports
     shapes = pull_shapes(ctx, sizes.vertices, exports, sizes.entries, form.limbs)
     entries: Entries | None = None
@@ -176,7 +180,7 @@ async def _deal_mixing(
     """Deal the truncations of delta (y - s) ahead, for all columns of a block."""
     dealt = await asyncio.gather(
         *(
-            deal(ctx, (*label, b), (b, x.helper), (columns, *x.shape), _DELTA_BITS)
+            deal(ctx, (*label, b), (b, x.helper), (columns, *x.shape), DELTA_BITS)
             for b, x in s.items()
         )
     )
@@ -193,7 +197,7 @@ async def _mix(
     y: dict[int, Shared],
 ) -> dict[int, Shared]:
     """Return s + delta (y - s) for each owner."""
-    factor = np.uint64(round(delta * 2**_DELTA_BITS))
+    factor = np.uint64(rounded_delta(delta))
 
     async def one(b: int) -> Shared:
         part, old, mean = dealt[b], s[b].local, y[b].local
@@ -201,26 +205,20 @@ async def _mix(
             return s[b]
         change = s[b].map(lambda x: factor * (mean - x), s[b].shape)
         place = (*label, b, column)
-        return s[b] + await truncate(ctx, place, change, _DELTA_BITS, part.part(column))
+        return s[b] + await truncate(ctx, place, change, DELTA_BITS, part.part(column))
 
     mixed = await asyncio.gather(*(one(b) for b in s))
     return dict(zip(s, mixed, strict=True))
 
 
-def _accuracy(form: FixedPoint, plan: _Plan, steps: int) -> dict[str, Any]:
-    """Return the largest error that the arithmetic can leave in a score.
-
-    A step takes means, so it does not enlarge errors; it adds a unit for each truncation, half a
-    unit of delta, and the rounding of the weights: with two limbs the largest weight of a row errs
-    by 2^-(2 f_w) for each of its entries, with one limb by 2^-f_w.
-    """
-    most = max(plan.sizes.entries.values(), default=0)
-    weights = most * 2.0 ** -(form.limbs * form.weight_bits)
-    step = (form.limbs + 1) * 2.0**-form.value_bits + 2.0 ** -(_DELTA_BITS + 1) + weights
+def _accuracy(form: RiskFixedPoint, bound: float) -> dict[str, Any]:
+    """Return what is promised of the scores; ``payers`` is the count that the bound rests on."""
     return {
         "kind": "largest error of a score",
-        "bound": steps * step,
+        "bound": bound,
+        "payers": form.payers,
         "value_bits": form.value_bits,
         "weight_bits": form.weight_bits,
+        "low_bits": form.low_bits,
         "limbs": form.limbs,
     }

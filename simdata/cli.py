@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -90,13 +92,9 @@ def _report(out: Path, dataset: Dataset, as_json: bool) -> None:
     typer.echo(f"Look at it with: undercurrent simdata describe {out}")
 
 
-@app.command(
-    epilog="Examples: undercurrent simdata generate data --preset medium --seed 7; "
-    "undercurrent simdata generate data --config mine.toml; "
-    "undercurrent simdata generate small --accounts 300 --days 7 --csv"
-)
+@app.command()
 def generate(
-    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     preset: Preset = None,
     config: Config = None,
     seed: Annotated[int, typer.Option(help="Seed: the same one gives the same files.")] = 1,
@@ -117,6 +115,14 @@ def generate(
     """Simulate payments between the accounts of several banks, with laundering across them.
 
     Single options win over the file, and the file over the preset.
+
+    Examples:
+
+      undercurrent simdata generate DATA --preset medium --seed 7
+
+      undercurrent simdata generate DATA --config mine.toml
+
+      undercurrent simdata generate DATA --accounts 300 --days 7 --csv
     """
     size = {
         "banks": banks,
@@ -135,33 +141,33 @@ def generate(
     _report(out, dataset, as_json)
 
 
-@app.command(
-    epilog="Examples: undercurrent simdata settings --preset medium > mine.toml; "
-    "undercurrent simdata settings --config mine.toml"
-)
+@app.command()
 def settings(preset: Preset = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Print all settings of the generator as TOML, to be changed and given to --config."""
+    """Print all settings of the generator as TOML, to be changed and given to --config.
+
+    Examples:
+
+      undercurrent simdata settings --preset medium > mine.toml
+
+      undercurrent simdata settings --config mine.toml
+    """
     found = read_config(config, preset)
     typer.echo(found.model_dump_json() if as_json else config_toml(found), nl=as_json)
 
 
-@app.command(
-    "import",
-    epilog="Examples: undercurrent simdata import amlsim 20K_cycle200.tgz cycles --banks 5; "
-    "undercurrent simdata import amlworld HI-Small_Trans.csv data; "
-    "undercurrent simdata import saml-d SAML-D.csv data --banks 4 --seed 2; "
-    "undercurrent simdata import csv payments data --map columns.toml; "
-    "undercurrent simdata import tno small data",
-)
+@app.command("import")
 def import_(
     format_: Annotated[
         str, typer.Argument(metavar="FORMAT", help=f"One of: {', '.join(_FORMATS)}.")
     ],
-    src: Annotated[Path, typer.Argument(help="Archive, file or folder to read.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    src: Annotated[Path, typer.Argument(metavar="SRC", help="Archive, file or folder to read.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     banks: Annotated[
         int | None,
-        typer.Option(help="Banks to split over, or to merge into.", show_default="see the docs"),
+        typer.Option(
+            help="Banks to split over, or to merge into.",
+            show_default="the file's, else 3; above 64: 8",
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of the split over banks.", show_default="1")
@@ -173,7 +179,20 @@ def import_(
 ) -> None:
     """Turn a data set of another format into a data set folder.
 
-    Rows that cannot be used go to rejected.csv in OUT, each with its reason, and are counted.
+    Rows that cannot be used go to rejected.csv in OUT, each with its reason,
+    and are counted.
+
+    Examples:
+
+      undercurrent simdata import amlsim 20K_cycle200.tgz DATA --banks 5
+
+      undercurrent simdata import amlworld HI-Small_Trans.csv DATA
+
+      undercurrent simdata import saml-d SAML-D.csv DATA --banks 4 --seed 2
+
+      undercurrent simdata import csv PAYMENTS DATA --map columns.toml
+
+      undercurrent simdata import tno FOLDER DATA
     """
     known = _find_format(format_, list(_FORMATS))
     options = _options(format_, known, {"seed": seed, "column_map": column_map})
@@ -182,21 +201,25 @@ def import_(
     _report(out, dataset, as_json)
 
 
-@app.command(
-    epilog="Examples: undercurrent simdata export amlworld data out; "
-    "undercurrent simdata export csv data out --map columns.toml"
-)
+@app.command()
 def export(
     format_: Annotated[
         str, typer.Argument(metavar="FORMAT", help=f"One of: {', '.join(_WRITABLE)}.")
     ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a data set.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     column_map: Map = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an older export in OUT.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a data set, all banks together with the labels, in another format."""
+    """Write a data set, all banks together with the labels, in another format.
+
+    Examples:
+
+      undercurrent simdata export amlworld DATA OUT
+
+      undercurrent simdata export csv DATA OUT --map columns.toml
+    """
     known = _find_format(format_, _WRITABLE)
     options = _options(format_, known, {"column_map": column_map})
     with _working(f"Exporting {folder}"):
@@ -209,6 +232,10 @@ def export(
 
 
 def _find_format(name: str, usable: list[str]) -> _Format:
+    if name.lower() not in usable and name.lower() in _FORMATS:
+        raise UnknownFormatError(
+            f"The format {name} can be imported, not written", f"Use one of: {', '.join(usable)}"
+        )
     if name.lower() not in usable:
         raise UnknownFormatError(
             f"The format {name} is not known here", f"Use one of: {', '.join(usable)}"
@@ -226,15 +253,19 @@ def _options(name: str, known: _Format, given: Mapping[str, Any]) -> dict[str, A
     return options
 
 
-@app.command(
-    epilog="Examples: undercurrent simdata describe data; "
-    "undercurrent simdata describe data --json | jq .banks"
-)
+@app.command()
 def describe(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a data set.")],
     as_json: AsJson = False,
 ) -> None:
-    """Count what is in a data set, each bank's part as its node would read it."""
+    """Count what is in a data set, each bank's part as its node would read it.
+
+    Examples:
+
+      undercurrent simdata describe DATA
+
+      undercurrent simdata describe DATA --json | jq .banks
+    """
     with _working(f"Reading {folder}"):
         found = describe_dataset(folder)
     if as_json:
@@ -250,29 +281,37 @@ def _print_description(found: dict[str, Any]) -> None:
     console.print(_bank_table(found))
     if found["illicit_accounts"] is not None:
         kinds = ", ".join(f"{name} {n}" for name, n in found["typologies"].items())
-        typer.echo(f"Illicit accounts: {found['illicit_accounts']}{f' ({kinds})' if kinds else ''}")
+        typer.echo(
+            f"Illicit accounts: {found['illicit_accounts']:,}{f' ({kinds})' if kinds else ''}"
+        )
     for bank in found["banks"]:
+        if extra := bank["accounts_only_in_payments"]:
+            typer.echo(f"{bank['bank']}: {extra:,} of the accounts only in payments")
         for reason, n in bank["rejected"].items():
-            typer.echo(f"{bank['bank']}: {n} rows rejected: {reason}")
+            typer.echo(f"{bank['bank']}: {n:,} rows rejected: {reason}")
 
 
 def _bank_table(found: dict[str, Any]) -> Table:
-    table = Table()
-    titles = ("accounts", "only in payments", "payments", "cross-bank", "illicit", "rejected")
-    table.add_column("bank")
+    """Lay out the banks' counts for 80 columns."""
+    rows = [_bank_cells(bank) for bank in found["banks"]]
+    titles = list(rows[0]) if rows else []
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("bank", overflow="fold")
     for title in titles:
-        table.add_column(title, justify="right")
-    table.add_column(f"amount {found['base_currency'] or ''}".strip(), justify="right")
-    for bank in found["banks"]:
-        illicit = bank["illicit_accounts"]
-        table.add_row(
-            bank["bank"],
-            str(bank["accounts"]),
-            str(bank["accounts_only_in_payments"]),
-            str(bank["payments"]),
-            f"{bank['cross_bank_share']:.1%}",
-            "" if illicit is None else str(illicit),
-            str(sum(bank["rejected"].values())),
-            bank["amount"],
-        )
+        unit = f" {found['base_currency']}" if title == "amount" and found["base_currency"] else ""
+        table.add_column(f"{title}{unit}", justify="right", no_wrap=True)
+    for bank, row in zip(found["banks"], rows, strict=True):
+        table.add_row(bank["bank"], *(row[title] for title in titles))
     return table
+
+
+def _bank_cells(bank: dict[str, Any]) -> dict[str, str]:
+    """Return what is told of a bank, by the titles of the columns."""
+    illicit = bank["illicit_accounts"]
+    return {
+        "accounts": f"{bank['accounts']:,}",
+        "payments": f"{bank['payments']:,}",
+        "cross-bank": f"{bank['cross_bank_share']:.1%}",
+        "illicit": "" if illicit is None else f"{illicit:,}",
+        "amount": f"{Decimal(bank['amount']):,}",
+    }

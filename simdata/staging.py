@@ -121,8 +121,14 @@ def read_header(path: Path, delimiter: str = ",") -> list[str]:
 
 
 def _wrong_encoding(path: Path, what: str) -> EncodingError:
+    with path.open("rb") as file:
+        start = file.read(4)
+    # Spreadsheets save UTF-16 as "Unicode text": with a mark, or a zero byte for each letter.
+    wide = start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in start
+    guess = "latin1" if not wide else "utf-32" if b"\x00\x00" in start else "utf-16"
     return EncodingError(
-        f"{path}: {what} not UTF-8", "Convert the file, for example with: iconv -f latin1 -t utf-8"
+        f"{path}: {what} not UTF-8",
+        f"Convert the file, for example with: iconv -f {guess} -t utf-8",
     )
 
 

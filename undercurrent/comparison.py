@@ -75,9 +75,10 @@ def compare(
 ) -> None:
     """Compare banks alone, the secure joint run and all data pooled on one alert budget.
 
-    Runs PageRank, risk propagation and round trips by the real secure code, and by each bank alone,
-    and writes OUT/report.html, OUT/metrics.json and tables.  With several data sets of one kind the
-    figures are means with 95 % intervals; pictures are of the first.
+    Runs PageRank, risk propagation and round trips by the real secure code,
+    and by each bank alone, and writes OUT/report.html, OUT/metrics.json and
+    tables.  With several data sets of one kind the figures are means with
+    95 % intervals; pictures are of the first.
 
     Examples:
 
@@ -116,7 +117,8 @@ def replay(
 ) -> None:
     """Run the detection day by day on what was known then: how soon is a scheme flagged?
 
-    Alone and joint, in plain over all payments (which the secure run equals: lab compare).
+    Alone and joint, in plain over all payments (which the secure run equals,
+    as lab compare shows).  Writes OUT/report.html, OUT/metrics.json and tables.
 
     Examples:
 

@@ -31,6 +31,7 @@ from simdata.identifiability import LAST_GROUP, ScoredGraph, Scores, measure, ra
 __all__ = ["identifiability", "read_graph"]
 
 _POLICIES = ("exact", "bands:0.2,0.5,0.8", "threshold:0.8:0.05")
+_WIDE = 110
 _MODEL: dict[str, Any] = {
     "accounts": 1500,
     "banks": 3,
@@ -79,19 +80,23 @@ def identifiability(
 ) -> None:
     """Measure how far a bank can work out the private scores of payers at other banks.
 
-    A bank knows who paid its accounts, and gets results that depend on the payers' scores.  Shown
-    is, for each policy, the share of external senders whose score the equations give (exact only),
-    whose interval is below 0.01 (pinned), 0.1 or 0.5, and how wide the intervals are.
+    A bank knows who paid its accounts, and gets results that depend on the
+    payers' scores. Shown is, for each policy, the share of external senders
+    whose score the equations give (exact only), whose interval is below 0.01
+    (pinned), 0.1 or 0.5, and how wide the intervals are.
 
     Examples:
 
       undercurrent lab identifiability
 
-      undercurrent lab identifiability --in-degree 2 --policy bands:0.25,0.5,0.75 --runs 5
+      undercurrent lab identifiability --in-degree 2
+      --policy bands:0.25,0.5,0.75 --runs 5
 
-      undercurrent lab identifiability --scores skewed --policy threshold:0.8:0.05 --json
+      undercurrent lab identifiability --scores skewed
+      --policy threshold:0.8:0.05 --json
 
-      undercurrent lab identifiability DATA --policy exact --policy bands:0.2,0.5,0.8 --delta 0.5
+      undercurrent lab identifiability DATA --policy exact
+      --policy bands:0.2,0.5,0.8 --delta 0.5
     """
     given = {
         "accounts": accounts,
@@ -267,15 +272,19 @@ def _show(rows: Sequence[dict[str, Any]], pinned_below: float) -> None:
     table = Table(title="external senders, by what a receiving bank can work out of their score")
     table.add_column("in-degree", justify="right")
     table.add_column("policy", overflow="fold")
-    for name in ("senders", "determined", f"pinned (< {pinned_below:g})", "< 0.1", "< 0.5",
-                 "mean width", "10, 50, 90 %"):  # fmt: skip
+    console = Console(width=None if Console().is_terminal else 160)
+    is_wide = console.width >= _WIDE
+    names = ["senders", "determined", f"< {pinned_below:g}", "< 0.1", "< 0.5"]
+    for name in [*names, "mean width", "10, 50, 90 %"] if is_wide else names:
         table.add_column(name, justify="right")
     for row in rows:
         degree = "data" if row["in_degree"] is None else f"{row['in_degree']:g}"
-        _add(table, degree, row["policy"], row)
+        _add(table, degree, row["policy"], row, is_wide=is_wide)
         for group in row["groups"]:
-            _add(table, "", f"  sender's in-degree {_size(group)}", group)
-    Console(width=None if Console().is_terminal else 160).print(table)
+            _add(table, "", f"  degree {_size(group)}", group, is_wide=is_wide)
+    console.print(table)
+    if not is_wide:
+        typer.echo("A terminal of 110 columns, or --json, shows the widths too.")
     unsolved = sum(row["unsolved"] for row in rows)
     if unsolved:
         typer.echo(f"{unsolved} bounds could not be solved: the shares are lower bounds")
@@ -285,9 +294,9 @@ def _size(group: dict[str, Any]) -> str:
     return f"{group['in_degree']}{' or more' if group['in_degree'] == LAST_GROUP else ''}"
 
 
-def _add(table: Table, degree: str, name: str, row: dict[str, Any]) -> None:
+def _add(table: Table, degree: str, name: str, row: dict[str, Any], *, is_wide: bool) -> None:
     quantiles = row.get("quantiles")
-    table.add_row(
+    cells = (
         degree,
         name,
         f"{row['senders']:,}",
@@ -298,6 +307,7 @@ def _add(table: Table, degree: str, name: str, row: dict[str, Any]) -> None:
         "" if row["mean_width"] is None else f"{row['mean_width']:.2f}",
         "" if quantiles is None else ", ".join(f"{width:.2f}" for width in quantiles),
     )
+    table.add_row(*(cells if is_wide else cells[:-2]))
 
 
 def _share(value: float | None) -> str:

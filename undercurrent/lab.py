@@ -3,6 +3,7 @@
 import json
 import tomllib
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated, Any
 
 import typer
@@ -71,7 +72,8 @@ def run(
     For traces they apply to shares of what the sources paid.
 
     Of pagerank: alpha=0.85, tolerance=1e-6 or iterations,
-    weight=amount|count|none, personalisation=uniform|risk_score.
+    weight=amount|count|none, personalisation=uniform|risk_score,
+    direction=forward|backward|both (against the payments: who funds this?).
 
     Of risk-propagation: iterations=2, delta, or a=0.3 and b=0.8 for a/k^b,
     slice=all|1d|12h|..., since, until (the days of the data set).
@@ -124,14 +126,14 @@ def prepare(
 
     Examples:
 
-      undercurrent lab prepare DATA --analysis trace -p bank=B --runs 5 --out READY
+      undercurrent lab prepare DATA --analysis trace -p bank=B --runs 5 --out COLS
 
-      undercurrent lab prepare DATA --analysis trace -p traces=B=2,C=1 --out READY
+      undercurrent lab prepare DATA --analysis trace -p traces=B=2,C=1 --out COLS
 
     Then, as often as there are runs, with the same parameters:
 
       undercurrent lab run DATA --analysis trace -p bank=B -p account=A1
-      --prepared READY --out OUT
+      --prepared COLS --out OUT
     """
     parameters = parse_pairs(parameter or [])
     if "bank" in parameters and "account" not in parameters:
@@ -215,8 +217,9 @@ def _summarise(record: dict[str, Any], where: str) -> None:
             f"{record['peak_memory_bytes'][name] / 1e6:,.0f}",
         )
     console.print(table)
-    spent = "  ".join(f"{phase} {value:.2f} s" for phase, value in seconds.items())
-    console.print(spent, highlight=False)
+    # A no-break space keeps a phase, its time and the unit on one line.
+    spent = " ".join(f"{phase}\u00a0{value:.2f}\u00a0s " for phase, value in seconds.items())
+    typer.echo(fill(spent.rstrip(), console.width))
     rejected = sum(sum(i["rejected"].values()) for i in record["ingest"].values())
     if rejected:
         console.print(f"{rejected:,} rows could not be used: see rejected.csv of each bank")

@@ -14,7 +14,8 @@ import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from simdata.comparison.analyses import ANALYSES, PARAMETERS
+from simdata.comparison import wording
+from simdata.comparison.analyses import ANALYSES
 from simdata.comparison.combining import Model
 from simdata.comparison.drawing import (
     NAMES,
@@ -28,22 +29,13 @@ from simdata.comparison.measures import chosen, curve
 from simdata.comparison.payments import Labelled
 from simdata.comparison.replay import REPLAYED, Replay
 from simdata.comparison.scheme import telling_scheme
-from simdata.comparison.summary import MEASURES, Mean, Summary
+from simdata.comparison.summary import Summary
 from simdata.comparison.worlds import WORLDS, Comparison
 from simdata.writer import write_table
 
 __all__ = ["write_replay", "write_report"]
 
 Row = dict[str, Any]
-
-_MEASURES = {
-    "recall": "illicit accounts found",
-    "recall_cross_bank": "of those in cross-bank schemes",
-    "precision": "alerts that are right",
-    "pr_auc": "area under the curve",
-    "precision_at_20_recall": "alerts that are right at 20 % found",
-    "recall_at_precision_alone": "found at the precision of banks alone",
-}
 
 
 def write_report(out: Path, comparison: Comparison, summary: Summary, model: Model) -> None:
@@ -82,7 +74,11 @@ def write_replay(out: Path, data: Labelled, replay: Replay, every: str, budget: 
             replay=replay,
             names=NAMES,
             worlds=REPLAYED,
-            every=every,
+            every=wording.period(every),
+            window=wording.window(data.dataset),
+            banks=len(data.dataset.banks),
+            accounts=len(data),
+            payments=len(data.payments.source),
             budget=budget,
             typologies=_waits(replay),
             illicit=_picture(replay, replay.flagged_illicit, "illicit accounts flagged so far"),
@@ -111,43 +107,31 @@ def _page(comparison: Comparison, summary: Summary, model: Model) -> str:
             model=model,
             worlds=WORLDS,
             names=NAMES,
-            measures={name: _MEASURES[name] for name in _MEASURES if name in MEASURES},
-            headline=_headline(summary),
-            analyses=[(name, _parameters(name)) for name in ANALYSES],
+            window=wording.window(data.dataset),
+            measures=wording.MEASURES,
+            headline=wording.headline(summary),
+            analyses={n: (wording.described(n), wording.parameters(n)) for n in ANALYSES},
             suspected=SUSPECTED,
             asked=ASKED,
             costs=_costs(summary),
             parties=_parties(summary),
             curves=Markup(draw_curves(curves, summary.budget)),  # noqa: S704 - drawn here
-            bars=Markup(draw_typologies(summary.typologies)),  # noqa: S704
+            bars=Markup(draw_typologies(summary.typologies, _members(summary))),  # noqa: S704
+            schemes_named=bool((data.labels.pattern != "").any()),
             scheme=scheme,
             picture=None if scheme is None else Markup(draw_scheme(scheme)),  # noqa: S704
         )
     )
 
 
-def _headline(summary: Summary) -> str:
-    """Return what was found in one sentence, whichever way it went."""
-    alone, joint = (summary.means[w]["recall_cross_bank"].mean for w in ("alone", "secure"))
-    gain = summary.gains["recall_cross_bank"]
-    certain = gain.low is not None and gain.high is not None and gain.low * gain.high > 0
-    told = f"{alone:.0%} alone, {joint:.0%} together"
-    if abs(joint - alone) < 0.005:
-        return f"With the same alerts, joining made no difference across banks: {told}."
-    direction = "more" if joint > alone else "fewer"
-    doubt = "" if certain else (
-        " One data set says nothing about chance."
-        if gain.low is None
-        else " The difference may be chance: its interval includes zero."
-    )  # fmt: skip
-    return (
-        f"With the same number of alerts, the banks together find {direction} of the accounts in"
-        f" cross-bank schemes: {told}.{doubt}"
-    )
-
-
-def _parameters(name: str) -> str:
-    return ", ".join(f"{key}={value}" for key, value in PARAMETERS[name].items())
+def _members(summary: Summary) -> dict[str, int]:
+    """Return how many accounts of each typology there are, in all data sets together."""
+    members: dict[str, int] = {}
+    for one in summary.sets:
+        for row in one.typologies:
+            if row["world"] == "alone":
+                members[row["typology"]] = members.get(row["typology"], 0) + row["accounts"]
+    return members
 
 
 def _costs(summary: Summary) -> list[Row]:
@@ -216,21 +200,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = _percent
-    environment.filters["mean"] = _mean_text
+    for name in ("count", "interval", "percent", "points", "points_interval"):
+        environment.filters[name] = getattr(wording, name)
     return environment
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
-
-
-def _mean_text(value: Mean) -> str:
-    """Return a mean with its interval, as percentages."""
-    text = _percent(value.mean)
-    if value.low is None or value.high is None:
-        return text
-    return f"{text} ({100 * value.low:.1f} to {100 * value.high:.1f})"
 
 
 def _json(value: Any) -> str:

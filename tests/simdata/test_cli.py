@@ -1,15 +1,17 @@
 """The simdata commands do what their help says, and count what is there."""
 
+import io
 import json
 import tomllib
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 import simdata
 from bank_node.errors import OutputExistsError, ParameterError, UnknownFormatError
-from simdata.cli import app
+from simdata.cli import _bank_table, app
 from simdata.describe import describe
 from simdata.generate import generate
 
@@ -24,6 +26,45 @@ def test_every_command_has_help_with_examples(command: str) -> None:
     assert "Examples:" in result.output
     assert f"simdata {command}" in " ".join(result.output.split())
     assert "--json" in result.output
+
+
+@pytest.mark.parametrize("command", ["generate", "settings", "import", "export", "describe"])
+def test_examples_fit_a_terminal_of_80_columns(command: str) -> None:
+    """No example is broken over two lines, so that it can be copied."""
+    told = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"}).output
+    lines = [line.strip() for line in told.splitlines()]
+    examples = [line for line in lines if line.startswith(f"undercurrent simdata {command}")]
+    assert examples
+    assert all(len(line) <= 76 for line in examples)
+    after = [lines[lines.index(line) + 1] for line in examples]
+    assert not any(after[:-1])
+
+
+def test_the_table_of_banks_fits_80_columns() -> None:
+    """A long name and a trillion in amounts: nothing is cut off."""
+    bank = {
+        "bank": "Sparkasse Musterstadt", "accounts": 1_234_567, "payments": 12_345_678,
+        "cross_bank_share": 1.0, "illicit_accounts": 12_345, "amount": "1234567890123.45",
+    }  # fmt: skip
+    shown = shown_at_80(bank)
+    assert max(map(len, shown.splitlines())) <= 80
+    for cell in ("1,234,567", "12,345,678", "100.0%", "12,345", "1,234,567,890,123.45"):
+        assert cell in shown.split()
+    assert "…" not in shown
+
+
+def shown_at_80(bank: dict[str, object]) -> str:
+    """The table of one bank in a terminal of 80 columns."""
+    out = io.StringIO()
+    Console(file=out, width=80).print(_bank_table({"banks": [bank], "base_currency": "EUR"}))
+    return out.getvalue()
+
+
+def test_a_format_that_can_only_be_read_is_told(tmp_path: Path) -> None:
+    """Exporting to SAML-D is refused with the formats that can be written."""
+    result = CliRunner().invoke(app, ["export", "saml-d", str(tmp_path), str(tmp_path / "o")])
+    assert isinstance(result.exception, UnknownFormatError)
+    assert "can be imported, not written. Use one of: amlworld, csv" in str(result.exception)
 
 
 def test_generate_then_describe(tmp_path: Path) -> None:

@@ -2,12 +2,23 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bank_node.errors import EncodingError, UnreadableFileError
 from simdata.amlworld import import_amlworld
+from simdata.comparison import (
+    compare_worlds,
+    marks_of,
+    read_labelled,
+    replay_days,
+    shipped_model,
+)
+from simdata.comparison.analyses import pooled
 from simdata.csv_import import import_csv
 from simdata.describe import describe
+from simdata.generator import build_dataset, find_preset
+from simdata.generator.config import check_config
 from simdata.rejects import count_rejected
 from simdata.saml_d import import_saml_d
 from simdata.staging import MEMORY, open_stage, read_header, scan_csv
@@ -65,12 +76,15 @@ def test_another_encoding_is_one_clear_error(tmp_path: Path, body: bytes, words:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
-def test_two_bytes_a_letter_are_told_at_once(tmp_path: Path, encoding: str) -> None:
-    """UTF-16 and UTF-32 are refused at the header."""
+@pytest.mark.parametrize(
+    ("encoding", "guess"),
+    [("utf-16", "utf-16"), ("utf-16-le", "utf-16"), ("utf-16-be", "utf-16"), ("utf-32", "utf-32")],
+)
+def test_two_bytes_a_letter_are_told_at_once(tmp_path: Path, encoding: str, guess: str) -> None:
+    """UTF-16 and UTF-32 are refused at the header; the remedy names them."""
     path = tmp_path / "t.csv"
     path.write_bytes((HEADER + row(1)).encode(encoding))
-    with pytest.raises(EncodingError, match="not UTF-8"):
+    with pytest.raises(EncodingError, match=f"not UTF-8.*iconv -f {guess} -t utf-8"):
         import_csv(path, tmp_path / "out")
 
 
@@ -178,3 +192,24 @@ def test_only_the_named_files_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "x" / "new").mkdir(parents=True)
     with open_stage(tmp_path / "x" / "new", [path]) as stage, pytest.raises(duckdb.Error):
         stage.con.execute(f"SELECT * FROM read_csv('{secret}')")
+
+
+def test_an_empty_bank_takes_part(tmp_path: Path) -> None:
+    """A bank with no account and no payment is counted, compared and replayed like any other."""
+    folder = tmp_path / "data"
+    values = find_preset("small").model_dump(exclude_none=True)
+    values["size"] |= {"accounts": 300, "days": 10}
+    build_dataset(folder, check_config(values), 3, csv=True)
+    (folder / "banks" / "none").mkdir()
+    for name in ("accounts.csv", "transactions.csv"):
+        header = (folder / "banks" / "bank1" / name).read_text().partition("\n")[0]
+        (folder / "banks" / "none" / name).write_text(header + "\n")
+    (folder / "dataset.toml").unlink()
+    found = describe(folder)["banks"][-1]
+    assert (found["bank"], found["accounts"], found["payments"]) == ("none", 0, 0)
+    data, model = read_labelled(folder), shipped_model()
+    marks = marks_of(data, model, data.payments)
+    worlds = compare_worlds(data, model, marks, pooled(data, data.payments, marks))
+    assert np.isfinite(np.concatenate(list(worlds.score.values()))).all()
+    replayed = replay_days(data, model, 5 * 86_400_000_000, 0.05)
+    assert len(replayed.days) == 2
