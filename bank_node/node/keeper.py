@@ -251,12 +251,18 @@ class RunKeeper:
             return run
 
     async def reject(self, run_id: str, reason: str, person: str) -> OpenRun:
-        """Refuse a run that waits for a person, or give up one that is not being computed."""
+        """Refuse a run that waits for a person, or give up one that this node has not voted for.
+
+        Before its vote ``computed`` each member may leave: nobody stores without all votes.
+        """
         return await self._whole(self._reject(run_id, reason, person))
 
     async def _reject(self, run_id: str, reason: str, person: str) -> OpenRun:
         async with self._lock:
-            run = self._named(run_id, "judging", "consented", "failed", *self._forced(run_id))
+            may_leave = ("judging", "consented", "ready", "running", "failed")
+            run = self._named(run_id, *may_leave, *self._forced(run_id))
+            if run.own.phase in ("ready", "running"):
+                await self._end_attempt(run)
             phase: Phase = "refused" if run.own.phase == "judging" else "abandoned"
             told = reason or f"{self.me} does not want it"
             await self._state(run, phase, person=person, code="node.rejected", reason=told)

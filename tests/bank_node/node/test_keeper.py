@@ -173,18 +173,44 @@ async def test_a_person_rejects(asking: World) -> None:
     assert asking["C"].spent() == {}
 
 
-async def test_only_what_waits_can_be_approved_or_rejected(world: World) -> None:
-    """A run that is computed is not stopped by a word, and an unknown one has its own error."""
+async def test_only_what_waits_can_be_approved(world: World) -> None:
+    """A run that is computed needs no approval any more, and an unknown one has its own error."""
     world["B"].workers.auto = False
     run_id = await world.begin("A")
     await world.quiet()
     assert world["B"].phase(run_id) == "running"
     with pytest.raises(RunStateError, match="is running here"):
-        await world["B"].keeper.reject(run_id, "", "bo")
-    with pytest.raises(RunStateError, match="is running here"):
         await world["B"].keeper.approve(run_id, "bo")
     with pytest.raises(UnknownRunError, match="no open runs"):
         await world["B"].keeper.approve("zz", "bo")
+
+
+async def test_a_person_stops_a_run_that_is_computed(world: World) -> None:
+    """Before its vote each member may leave: the worker ends, all give up, nobody stores."""
+    for name in "ABC":
+        world[name].workers.auto = False
+    run_id = await world.begin("A")
+    await world.quiet()
+    task = world["A"].keeper.open[run_id].task
+    assert task is not None
+    await world["A"].keeper.reject(run_id, "asked by mistake", "ada")
+    assert task.cancelled()
+    assert await world.until_over(run_id) == ["abandoned"] * 3
+    assert (await world["C"].kept(run_id)).own.reason == "A gave up: asked by mistake"
+
+
+async def test_a_vote_is_not_taken_back(world: World) -> None:
+    """Who has stated that its part is computed may not leave: another may have stored already."""
+    for name in "AC":
+        world[name].workers.auto = False
+    run_id = await world.begin("A")
+    await world.quiet()
+    assert world["B"].phase(run_id) == "computed"
+    with pytest.raises(RunStateError, match="is computed here"):
+        await world["B"].keeper.reject(run_id, "", "bo")
+    for name in "AC":
+        world[name].workers.finish(run_id)
+    assert await world.until_over(run_id) == ["stored"] * 3
 
 
 async def test_two_run_at_a_time_and_the_rest_in_one_order(maker: Maker, tmp_path: Path) -> None:
