@@ -17,6 +17,7 @@ from tests.bank_node.desk_world import NOW, OWN, PASSWORD, SECOND_RUN, SmallOffi
 
 ANALYSTS = [Person(f"analyst-{i:02}", Role.ANALYST) for i in range(20)]
 ALERTS = 1000
+TURNS = 5
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ async def test_no_case_is_taken_twice(crowd: Asking) -> None:
 
     async def work(person: Person) -> Counter[str]:
         counted: Counter[str] = Counter()
-        for _turn in range(15):
+        for _turn in range(TURNS):
             found = await crowd(person.name, "POST", "/queue/next", {"note": "mine"})
             assert found.status_code in (200, 409), found.text
             counted[person.name if found.status_code == 200 else "too late"] += 1
@@ -63,7 +64,7 @@ async def test_no_case_is_taken_twice(crowd: Asking) -> None:
         ).all()
     assert len(set(taken)) == len(taken)
     assert {p.name: counted[p.name] for p in ANALYSTS} == {p.name: held[p.name] for p in ANALYSTS}
-    assert counted.total() == 15 * len(ANALYSTS)
+    assert counted.total() == TURNS * len(ANALYSTS)
 
 
 @pytest.mark.timeout(600)
@@ -75,7 +76,7 @@ async def test_nobody_overwrites_what_they_have_not_seen(crowd: Asking) -> None:
 
     async def work(person: Person) -> Counter[str]:
         chance, counted = random.Random(person.name), Counter[str]()
-        for turn in range(8):
+        for turn in range(TURNS):
             number = chance.choice(few)
             found = await crowd.act(person.name, number, "note", note=f"turn {turn}")
             assert found.status_code in (200, 409), found.text
@@ -84,7 +85,7 @@ async def test_nobody_overwrites_what_they_have_not_seen(crowd: Asking) -> None:
 
     counted = sum(await asyncio.gather(*map(work, ANALYSTS)), Counter[str]())
     assert counted["stale"] > 0
-    assert counted.total() == 8 * len(ANALYSTS)
+    assert counted.total() == TURNS * len(ANALYSTS)
     with crowd.made.records.database.read() as session:
         for number in few:
             version = session.scalar(select(Case.version).where(Case.id == number))
