@@ -43,7 +43,7 @@ _RULES = """\
 name = "exposed-to-risk"
 severity = "medium"
 joint = [{{ analysis = "pagerank", reached = {exposed} }}]
-reason = "money from risky accounts at all banks reaches {{account}}: {{percent}} of all of it"
+reason = "{{percent}} of what risky accounts at all banks pass on arrives at {{account}}"
 
 [[rule]]
 name = "money-came-back"

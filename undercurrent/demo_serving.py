@@ -26,24 +26,25 @@ def serve_pages(consortium: DemoConsortium, console: Console) -> None:
     found = addresses(consortium)
     for address in found.values():
         httpx.get(address, timeout=_SECONDS)  # it answers, or this tells why not
-    banks = Table(title="the banks' applications, on this machine only", title_justify="left")
+    banks = Table()
     banks.add_column("bank")
     banks.add_column("open in a browser", overflow="fold")
     for bank, address in found.items():
         banks.add_row(bank, address)
-    people = Table(title=f"sign in as, at each bank; password: {PASSWORD}", title_justify="left")
+    people = Table()
     people.add_column("name")
     people.add_column("role")
     for name, (role, _display) in PEOPLE.items():
         people.add_row(name, role.value)
-    console.print()
+    console.print("\n[bold]10. The banks' applications[/], on this machine only:")
     console.print(banks)
+    console.print(f"Sign in at each as one of these; the password is [bold]{PASSWORD}[/]")
     console.print(people)
     console.print(
         "Start as ann, an analyst: sort and open alerts, take a case, trace its money. Then be sue,"
-        " who\napproves; audrey, who reads the audit log; otto, who runs the node.\n"
-        "[bold]Ctrl-C[/] ends the applications, and leaves results and report."
+        " who approves; audrey, who reads the audit log; otto, who runs the node."
     )
+    console.print("[bold]Ctrl-C[/] ends the applications, and leaves results and report.")
     _until_interrupted()
 
 

@@ -5,6 +5,7 @@ series differ by shape and dash as well.  Each chart has a title and a descripti
 stands above the table that it is drawn from.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +77,7 @@ def _values(
     height = 190
     runs = sorted({row["at"] for row in rows})
     line = lines.get(analysis)
-    top = max(1.0, float(max(row["value"] for row in rows)), line or 0.0)
+    top = _top([*(float(row["value"]) for row in rows), *([] if line is None else [line])])
     ticks = _ticks(top)
     x = {at: _across(i, len(runs)) for i, at in enumerate(runs)}
     parts = _axes(ticks, top, height, words)
@@ -198,11 +199,24 @@ def _axes(ticks: Sequence[float], top: float, height: int, words: Words) -> list
     return parts
 
 
+def _top(values: Sequence[float]) -> float:
+    """Return where the axis ends: of bands at the highest, of scores a little above it.
+
+    >>> _top([0.0, 3.0]), _top([0.0]), _top([0.0089, 0.004])
+    (3.0, 1.0, 0.01)
+    """
+    most = max(values)
+    if most == 0 or all(value.is_integer() for value in values):
+        return max(1.0, most)
+    step = 10.0 ** math.floor(math.log10(most))
+    return round(math.ceil(most / step * 1.05) * step, 12)
+
+
 def _ticks(top: float) -> list[float]:
-    """Return whole numbers up to a small top, else about five even steps."""
-    if top <= 8:
+    """Return whole numbers up to a small whole top, else five even steps."""
+    if top <= 8 and top.is_integer():
         return [float(i) for i in range(int(top) + 1)]
-    return [float(round(v, 6)) for v in np.linspace(0, top, 5)]
+    return [float(round(v, 12)) for v in np.linspace(0, top, 5)]
 
 
 def _across(position: int, count: int) -> float:

@@ -71,8 +71,12 @@ def secure(office: Office) -> bool:
 
 
 def cookie_name(office: Office, suffix: str = _SESSION) -> str:
-    """Return the name of a cookie; the prefix makes browsers keep it to this host and HTTPS."""
-    return f"{'__Host-' if secure(office) else ''}undercurrent{suffix}"
+    """Return the name of a cookie; the prefix makes browsers keep it to this host and HTTPS.
+
+    It has the node's name: browsers hand a cookie to all ports of a host, on which several nodes
+    may be tried.
+    """
+    return f"{'__Host-' if secure(office) else ''}undercurrent-{office.config.node.id}{suffix}"
 
 
 def set_cookie(

@@ -11,9 +11,10 @@ from starlette.routing import Route
 
 from bank_node.web import web_routes
 from bank_node.web.visit import local_path
-from tests.bank_node.desk_world import PASSWORD, SUE, SmallOffice, small_office
+from tests.bank_node.desk_world import BANK, PASSWORD, SUE, SmallOffice, small_office
 from tests.bank_node.web.conftest import URL, csrf_of, stranger
 
+COOKIE = f"undercurrent-{BANK}"
 NOTE = {"note": "looked at it"}
 
 
@@ -67,7 +68,7 @@ async def test_a_wrong_password_and_an_unknown_name_are_told_the_same(made: Smal
         assert wrong.status_code == unknown.status_code == 403
         strip = [re.sub(r'(value|content)="[^"]*"', "", r.text) for r in (wrong, unknown)]
         assert strip[0] == strip[1]
-        assert "undercurrent" not in one.cookies
+        assert COOKIE not in one.cookies
         assert (await one.get("/alerts")).status_code == 303
 
 
@@ -80,7 +81,7 @@ async def test_a_sign_in_form_that_does_not_fit_is_given_anew(made: SmallOffice)
         form = {"name": "ann", "password": PASSWORD, "csrf": first}
         again = await one.post("/sign-in", data=form)
         assert again.status_code == 403
-        assert "undercurrent" not in one.cookies
+        assert COOKIE not in one.cookies
         assert 'value="ann"' in again.text
         fits = form | {"csrf": csrf_of(again.text.partition("<main")[2])}
         assert (await one.post("/sign-in", data=fits)).status_code == 303
@@ -100,10 +101,10 @@ async def test_sign_in_gives_a_new_token_and_ends_the_old_session(made: SmallOff
     """A token that was there before a sign-in, whoever's, is worth nothing after it."""
     async with stranger(made) as one:
         await one.sign_in("ann")
-        first = one.cookies["undercurrent"]
+        first = one.cookies[COOKIE]
         token = csrf_of((await one.get("/account")).text)
         await one.post("/sign-in", data={"name": "ben", "password": PASSWORD, "csrf": token})
-        second = one.cookies["undercurrent"]
+        second = one.cookies[COOKIE]
         assert first != second
         assert made.desk.standing(first) is None
         assert made.desk.standing(second).person.name == "ben"
@@ -112,9 +113,9 @@ async def test_sign_in_gives_a_new_token_and_ends_the_old_session(made: SmallOff
 async def test_a_token_that_somebody_else_chose_is_not_taken_over(made: SmallOffice) -> None:
     """A cookie planted before the sign-in is replaced, not made a session (fixation)."""
     async with stranger(made) as one:
-        one.cookies.set("undercurrent", "planted-by-another-site", domain="desk.local")
+        one.cookies.set(COOKIE, "planted-by-another-site", domain="desk.local")
         answer = await one.sign_in("ann")
-        given = re.match(r"undercurrent=([^;]+)", cookie_line(answer, "undercurrent"))
+        given = re.match(rf"{COOKIE}=([^;]+)", cookie_line(answer, COOKIE))
         assert given is not None
         assert given[1] != "planted-by-another-site"
     assert made.desk.standing("planted-by-another-site") is None
@@ -123,10 +124,10 @@ async def test_a_token_that_somebody_else_chose_is_not_taken_over(made: SmallOff
 async def test_signing_out_ends_the_session(made: SmallOffice, visit: Callable[..., Any]) -> None:
     """After signing out the old cookie opens nothing."""
     one = await visit("ann")
-    token = one.cookies["undercurrent"]
+    token = one.cookies[COOKIE]
     assert (await one.submit("/sign-out", {})).headers["location"] == "/sign-in"
     assert made.desk.standing(token) is None
-    one.cookies.set("undercurrent", token)
+    one.cookies.set(COOKIE, token)
     assert (await one.get("/alerts")).status_code == 303
 
 
@@ -141,14 +142,14 @@ async def test_an_idle_session_ends(made: SmallOffice, visit: Callable[..., Any]
 async def test_a_programs_token_is_no_session_of_a_browser(made: SmallOffice) -> None:
     """A bearer token of the API, put into the cookie, opens no page."""
     done = made.desk.sign_in("ann", PASSWORD, kind="token", label="script")
-    async with stranger(made, cookies={"undercurrent": done.token}) as one:
+    async with stranger(made, cookies={COOKIE: done.token}) as one:
         assert (await one.get("/alerts")).status_code == 303
 
 
 async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(made: SmallOffice) -> None:
     """The session's cookie is HttpOnly and SameSite=Strict, for this host and all paths."""
     async with stranger(made) as one:
-        line = cookie_line(await one.sign_in("ann"), "undercurrent").lower()
+        line = cookie_line(await one.sign_in("ann"), COOKIE).lower()
         assert "httponly" in line
         assert "samesite=strict" in line
         assert "path=/" in line
@@ -162,7 +163,7 @@ async def test_over_https_the_cookie_is_bound_to_host_and_https(tmp_path: Any) -
     )
     async with stranger(made, base_url="https://desk") as one:
         answer = await one.sign_in("ann")
-        assert "secure" in cookie_line(answer, "__Host-undercurrent").lower()
+        assert "secure" in cookie_line(answer, f"__Host-{COOKIE}").lower()
         assert answer.headers["strict-transport-security"].startswith("max-age=")
         assert (await one.get("/alerts")).status_code == 200
     made.close()
@@ -422,7 +423,7 @@ async def test_a_database_that_is_away_is_a_page_too(
         raise OSError("disk")
 
     monkeypatch.setattr(type(made.desk), "standing", broken)
-    async with stranger(made, cookies={"undercurrent": "x"}) as one:
+    async with stranger(made, cookies={COOKIE: "x"}) as one:
         answer = await one.get("/alerts")
     assert answer.status_code == 500
     assert "disk" not in answer.text
