@@ -77,7 +77,9 @@ def test_named_files_exist(document: Path) -> None:
 def test_commands_of_the_readme_exist() -> None:
     """Every `undercurrent ...` line of the README names a command that has help."""
     text = (ROOT / "README.md").read_text()
-    commands = set(re.findall(r"^(?:\.venv/bin/)?undercurrent ((?:[a-z][a-z-]* ?){1,2})", text, re.M))
+    commands = set(
+        re.findall(r"^(?:\.venv/bin/)?undercurrent ((?:[a-z][a-z-]* ?){1,2})", text, re.M)
+    )
     assert commands
     for command in commands:
         words = command.split()

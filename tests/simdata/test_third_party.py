@@ -68,6 +68,7 @@ def sample(rng: np.random.Generator, accounts: int = 240, rings: int = 6) -> dic
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_an_amlsim_sample_is_compared_without_hand_work(tmp_path: Path) -> None:
     """A small archive of their form: imported, compared by the secure workers, reported."""

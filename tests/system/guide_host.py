@@ -104,6 +104,7 @@ class Host:
             "COLUMNS": "160",
             # Three hosts have three networks; here each keeps to its own address.
             "UNDERCURRENT_NODE_NODE__BIND": self.address,
+            "UNDERCURRENT_NODE_WEB__HOST": self.address,
             "UNDERCURRENT_NODE_HTTP__HOST": self.address,
         }
 

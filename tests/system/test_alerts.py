@@ -117,7 +117,7 @@ class Office:
         return theirs - known
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"])
 def office(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Office]:
     """Three nodes, the first with people, rules and a profile; two scheduled runs are stored."""
     banks = three_banks_data(tmp_path / "data")

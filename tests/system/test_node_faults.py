@@ -249,6 +249,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk(data: Path, tmp_path: Path) -> None:
     """A node whose database has no room keeps its result, says so, and stores it when it has."""
     _require_root("mount")
@@ -340,6 +341,7 @@ class _Issuer(ConsortiumIssuer):
         paths.private_key.rename(folder / "broker.key")
 
 
+@pytest.mark.slow
 def test_dropped_packets(data: Path, tmp_path: Path) -> None:
     """A node whose packets are dropped in mid-run is noticed by the others within their deadline.
 

@@ -332,7 +332,7 @@ def test_every_command_has_an_example(run: Run) -> None:
     group = typer.main.get_command(cli.app).commands["alerts"]  # type: ignore[attr-defined]
     commands = {n: c for n, c in group.commands.items() if n != "rules"}
     commands |= group.commands["rules"].commands
-    assert len(commands) == 17
+    assert len(commands) == 18
     for name, command in commands.items():
         assert "Example" in command.help, name
         assert "undercurrent alerts" in command.help, name

@@ -54,7 +54,8 @@ def test_demo_runs_writes_its_report_and_replaces_itself(command: Command, tmp_p
     second = command(*demo, "--seed", "2", "--json")
     assert second.returncode == 0
     found = json.loads(second.stdout)
-    assert set(found) == {"run", "banks", "round_trips", "trace"}
+    assert set(found) == {"run", "banks", "round_trips", "trace", "morning"}
+    assert found["morning"]["case"]["state"] == "closed-confirmed"
     risen = {(b, r["account"]) for b, rows in found["banks"].items() for r in rows}
     followed = {(r["bank"], r["account"]) for r in found["round_trips"]}
     assert followed > risen

@@ -24,6 +24,9 @@ CHROMIUM = Path("/usr/bin/chromium")
 DAY = 86_400_000_000
 
 
+pytestmark = pytest.mark.xdist_group("layout")  # what it looks at is made once
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A running Chromium."""
@@ -38,6 +41,9 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+pytestmark = pytest.mark.xdist_group("layout")  # what it looks at is made once
 
 
 @pytest.fixture(scope="module")
