@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import functools
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,11 +196,28 @@ def small_office(
         url: of an empty database. tmp_path: an empty folder.
         settings: sections of ``node.toml``. customers: account → customer, beside the usual ones.
     """
+    if not (settings or customers) and url.startswith("sqlite"):
+        return _copied(url, tmp_path)
     folder = tmp_path / "node"
     for name in ("", "keys", "data", "agreements", "runs", "columns"):
         (folder / name).mkdir(mode=0o700, parents=True)
     create_signing_key(folder / "keys")
     source = _write_source(tmp_path / "source", customers or {})
+    made = _opened(url, folder, source, Clock(), settings or {})
+    config = made.office.config
+    assert config.data is not None
+    take_in(config.data, BANK, config.data_folder, made.records.days(), made.clock.now)
+    _add_people(made)
+    _add_runs(made)
+    for run in RUNS:
+        made.desk.evaluate(OTTO, run)
+    return made
+
+
+def _opened(
+    url: str, folder: Path, source: Path, clock: Clock, settings: dict[str, Any]
+) -> SmallOffice:
+    """Open the database of a folder and put a desk before it."""
     config = NodeConfig(
         folder=folder,
         **{
@@ -206,26 +225,47 @@ def small_office(
             "store": {"url": url},
             "data": {"source": "csv", "folder": str(source)},
         }
-        | (settings or {}),
+        | settings,
     )
-    clock, book = Clock(), Book(config.agreements)
+    book = Book(config.agreements)
     records = Records(
         Database.open(url), book, lambda: own_key(config, book, clock.now),
         lambda: own_keys(config, book),
     )  # fmt: skip
-    assert config.data is not None
-    take_in(config.data, BANK, config.data_folder, records.days(), clock.now)
     payments = OwnPayments(config, records.day_files, clock)
     desk = Desk(config, records, payments, clock)
     node = FakeNode(clock)
-    made = SmallOffice(
+    return SmallOffice(
         Office(desk, node, config, clock), desk, node, clock, records, folder, payments
     )
-    _add_people(made)
-    _add_runs(made)
-    for run in RUNS:
-        desk.evaluate(OTTO, run)
-    return made
+
+
+@dataclass(frozen=True)
+class _Template:
+    """An office that was set up once, closed, to be copied."""
+
+    place: tempfile.TemporaryDirectory[str]
+    now: int
+
+
+@functools.cache
+def _template() -> _Template:
+    place = tempfile.TemporaryDirectory(prefix="desk-world-")
+    top = Path(place.name)
+    url = f"sqlite:///{top / 'template.db'}"
+    made = small_office(url, top, settings={"log": {"level": "info"}})
+    made.close()
+    return _Template(place, made.clock.now)
+
+
+def _copied(url: str, tmp_path: Path) -> SmallOffice:
+    """Copy the office that was set up once: setting one up takes longer than most tests."""
+    template = _template()
+    top = Path(template.place.name)
+    for name in ("node", "source"):
+        shutil.copytree(top / name, tmp_path / name)
+    shutil.copyfile(top / "template.db", url.removeprefix("sqlite:///"))
+    return _opened(url, tmp_path / "node", tmp_path / "source", Clock(template.now), {})
 
 
 def store_run(
