@@ -88,6 +88,7 @@ def to_amlworld_and_back(place: Path, options: Sequence[object]) -> Path:
     return place / "data"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_file_of_amlworlds_format_is_compared_without_hand_work(tmp_path: Path) -> None:
     """Transactions, accounts and patterns files: imported, compared, replayed, reported."""

@@ -106,6 +106,7 @@ def node_of(host: Host) -> Path:
     return host.root / "var/lib/undercurrent" / host.name
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_guide_followed_literally_ends_with_stored_runs(hosts: dict[str, Host]) -> None:
     """Nothing but the commands of the guide leads to a rehearsal, a scheduled run and a trace.

@@ -24,7 +24,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 DAY = 86_400_000_000
 
 
-pytestmark = pytest.mark.xdist_group("layout")  # what it looks at is made once
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("layout")]
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,6 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
-
-
-pytestmark = pytest.mark.xdist_group("layout")  # what it looks at is made once
 
 
 @pytest.fixture(scope="module")
