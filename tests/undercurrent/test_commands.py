@@ -29,7 +29,7 @@ def command(tmp_path: Path) -> Command:
             capture_output=True,
             text=True,
             check=False,
-            timeout=100,
+            timeout=280,
         )
         assert "Traceback" not in ended.stderr
         assert list((tmp_path / "scratch").iterdir()) == []
@@ -38,6 +38,7 @@ def command(tmp_path: Path) -> Command:
     return run
 
 
+@pytest.mark.timeout(600)
 def test_demo_runs_writes_its_report_and_replaces_itself(command: Command, tmp_path: Path) -> None:
     """The demo needs nothing but a folder; a second one replaces the first; nothing is left over.
 
