@@ -1,7 +1,4 @@
-"""Tests that start several processes run one after the other, so that deadlines mean something.
-
-They come first: they are one long chain, beside which everything else is done by the other workers.
-"""
+"""Tests that start several processes run one after the other, so that deadlines mean something."""
 
 from pathlib import Path
 
@@ -11,13 +8,8 @@ HERE = Path(__file__).parent
 PROCESSES = (HERE / "graph_mpc" / "session", HERE / "system", HERE / "undercurrent")
 
 
-def _starts_processes(item: pytest.Item) -> bool:
-    return any(folder in item.path.parents for folder in PROCESSES)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of whole processes into one group of pytest-xdist, in front of the others."""
+    """Put the tests of whole processes into one group of pytest-xdist."""
     for item in items:
-        if _starts_processes(item):
+        if any(folder in item.path.parents for folder in PROCESSES):
             item.add_marker(pytest.mark.xdist_group("processes"))
-    items.sort(key=lambda item: not _starts_processes(item))
