@@ -194,6 +194,7 @@ async def serve_control(
         access_log=False,
         lifespan="off",
         server_header=False,
+        proxy_headers=False,  # who asks is not for the asker to say
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))

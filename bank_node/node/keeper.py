@@ -686,24 +686,26 @@ class RunKeeper:
         **changes: Any,
     ) -> None:
         """Put this node's new standing on record, then tell the others."""
-        before, since, tries = run.own, run.since, run.tries
-        run.own, run.since = run.own.moved(phase, **changes), self._clock()
-        run.tries += phase == "running"
-        if run.own.is_final:
-            run.waiting_for = ""
+        own = run.own.moved(phase, **changes)
+        stands = replace(
+            run,
+            own=own,
+            since=self._clock(),
+            tries=run.tries + (phase == "running"),
+            waiting_for="" if own.is_final else run.waiting_for,
+        )
         entry = Entry(
             person or self.me,
             f"run.{phase}",
-            {"attempt": run.own.attempt}
-            | {k: v for k, v in (("code", run.own.code), ("reason", run.own.reason)) if v}
+            {"attempt": own.attempt}
+            | {k: v for k, v in (("code", own.code), ("reason", own.reason)) if v}
             | ({"bits": dict(run.bits)} if charge is not None else {})
             | dict(details or {}),
         )
-        try:
-            await self._save(run, entry, charge=charge, result=result)
-        except BaseException:
-            run.own, run.since, run.tries = before, since, tries
-            raise
+        await self._save(stands, entry, charge=charge, result=result)
+        # Nobody is told what is not on record yet, this node's own people included.
+        run.own, run.since, run.tries = stands.own, stands.since, stands.tries
+        run.waiting_for = stands.waiting_for
         _LOG.info(
             "run",
             run_id=run.run_id,

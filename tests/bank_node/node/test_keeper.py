@@ -12,6 +12,7 @@ from bank_node.errors import DataError
 from bank_node.node import keeper
 from bank_node.node.config import PolicySection, RunsSection
 from bank_node.node.errors import RunStateError, UnknownRunError
+from bank_node.node.open_run import OpenRun
 from bank_node.node.statement import Progress
 from tests.bank_node.consortium.consortium import HOUR, SECOND
 from tests.bank_node.node.world import BANDS, Maker, World
@@ -36,6 +37,26 @@ async def test_a_proposal_is_stored_at_all(world: World) -> None:
         assert await member.stored(run_id) == [[f"{name}-1", 1.0]]
         assert member.spent() == COST
         assert member.disk.staged == {}
+
+
+async def test_a_standing_is_shown_when_it_is_on_record(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a step is being saved the node still shows where it stood before."""
+    seen: list[tuple[str, str]] = []
+    node = world["A"]
+    save = node.records.save
+
+    async def watched(run: OpenRun, *rest: Any, **more: Any) -> None:
+        if run.run_id in node.keeper.open:
+            seen.append((run.own.phase, node.keeper.open[run.run_id].own.phase))
+        await save(run, *rest, **more)
+
+    monkeypatch.setattr(node.records, "save", watched)
+    run_id = await world.begin()
+    assert await world.until_over(run_id) == ["stored"] * 3
+    assert ("stored", "computed") in seen
+    assert not [pair for pair in seen if pair[0] == pair[1] == "stored"]
 
 
 async def test_runs_that_are_over_for_all_are_forgotten(world: World) -> None:
