@@ -4,13 +4,10 @@ Runs inside the daemon's event loop.  Without TLS only a loopback address is ser
 proxy of the bank's own, which then speaks TLS: passwords and accounts go over this connection.
 """
 
-import asyncio
-import contextlib
-import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,10 +16,11 @@ from bank_node.api.app import api_app
 from bank_node.desk import Office
 from bank_node.node.config import NodeConfig
 from bank_node.node.errors import ConfigurationError
-from bank_node.operation.errors import ListenError
+from bank_node.operation.serving import Address, address_of, bound, running
 
 __all__ = ["Split", "people_app", "serve_people"]
 
+_WHAT = "the desk"
 _GRACE = 3
 _AT_ONCE = 256
 _MOST_HEADERS = 32_768
@@ -67,16 +65,9 @@ async def serve_people(office: Office) -> AsyncIterator[tuple[str, int]]:
     """
     config = _config(office)
     listener = _listen(office.config)
-    server = _Server(config)
-    with contextlib.closing(listener):
-        task = asyncio.create_task(server.serve(sockets=[listener]), name="people")
-        try:
-            await _until_up(server, task)
-            address = listener.getsockname()
-            yield str(address[0]), int(address[1])
-        finally:
-            server.should_exit = True
-            await task
+    async with running(config, listener, _WHAT):
+        address = listener.getsockname()
+        yield str(address[0]), int(address[1])
 
 
 def _config(office: Office) -> uvicorn.Config:
@@ -125,53 +116,13 @@ def _listen(config: NodeConfig) -> socket.socket:
             "Set certificate and private_key, or put a proxy with TLS in front and set"
             " behind_proxy = true, or use 127.0.0.1",
         )
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((str(address), web.port))
-    except OSError as error:
-        listener.close()
-        raise ListenError(
-            f"Port {web.port} of {web.host} for the desk: {error.strerror}",
-            "Set another [web] port, or 0 for none",
-        ) from error
-    return listener
+    return bound(address, web.port, _WHAT, "web")
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _address(host: str) -> Address:
     try:
-        return ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
+        return address_of(host)
     except ValueError:
         raise ConfigurationError(
             f"[web] host {host} is no address", "Use 127.0.0.1, or an address of this machine"
         ) from None
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn without its signal handlers, which the daemon has itself; says when it is up."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.is_up = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen."""
-        await super().startup(sockets)
-        self.is_up.set()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Take no signals."""
-        yield
-
-
-async def _until_up(server: _Server, task: "asyncio.Task[None]") -> None:
-    up = asyncio.ensure_future(server.is_up.wait())
-    try:
-        await asyncio.wait({up, task}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        up.cancel()
-    if task.done():
-        task.result()
-        raise ListenError("The server of the desk did not start", "Look at the log")

@@ -6,7 +6,6 @@ answer is either data or ``{code, message, remedy, exit_code}``.  Who asks is th
 command line gives, for the audit log; it is as trustworthy as the node's user.
 """
 
-import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -23,6 +22,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from bank_node.errors import ParameterError, UndercurrentError
+from bank_node.operation.serving import running
 from graph_mpc.errors import EngineError
 
 __all__ = ["Controlled", "Proposal", "Question", "control_app", "serve_control", "short_name"]
@@ -196,14 +196,10 @@ async def serve_control(
         server_header=False,
         proxy_headers=False,  # who asks is not for the asker to say
     )
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        yield
+        async with running(config, listener, "the control socket", at_once=True):
+            yield
     finally:
-        server.should_exit = True
-        server.force_exit = True
-        await task
         _remove(path)
 
 
@@ -236,12 +232,3 @@ def short_name(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{folder}/{path.name}"
     finally:
         os.close(folder)
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn without its signal handlers: the daemon has its own."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Take no signals."""
-        yield

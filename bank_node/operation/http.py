@@ -8,12 +8,9 @@ There is no login here, so there is nothing but loopback; whoever puts a proxy w
 on another host says so in a note, which is then what answers for it.
 """
 
-import asyncio
-import contextlib
-import ipaddress
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 import uvicorn
@@ -24,10 +21,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from bank_node.operation.errors import ListenError, NotLoopbackError
+from bank_node.operation.errors import NotLoopbackError
+from bank_node.operation.serving import Address, address_of, bound, running
 
 __all__ = ["OperationSource", "operation_app", "serve"]
 
+_WHAT = "health and metrics"
 _GRACE = 3
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -91,57 +90,20 @@ async def serve(
         ListenError: the port cannot be had.
     """
     listener = _listen(host, port, proxy_note)
-    server = _Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            ws="none",
-            limit_concurrency=64,
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=_GRACE,
-        )
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        limit_concurrency=64,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=_GRACE,
     )
-    with contextlib.closing(listener):
-        task = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            await _until_up(server, task)
-            address = listener.getsockname()
-            yield str(address[0]), int(address[1])
-        finally:
-            server.should_exit = True
-            await task
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves signals to the daemon and says when it is up."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.is_up = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen."""
-        await super().startup(sockets)
-        self.is_up.set()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Take no signals."""
-        yield
-
-
-async def _until_up(server: _Server, task: "asyncio.Task[None]") -> None:
-    up = asyncio.ensure_future(server.is_up.wait())
-    try:
-        await asyncio.wait({up, task}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        up.cancel()
-    if task.done():
-        task.result()
-        raise ListenError("The server for health and metrics did not start", "Look at the log")
+    async with running(config, listener, _WHAT):
+        address = listener.getsockname()
+        yield str(address[0]), int(address[1])
 
 
 def _listen(host: str, port: int, proxy_note: str) -> socket.socket:
@@ -151,24 +113,12 @@ def _listen(host: str, port: int, proxy_note: str) -> socket.socket:
             f"Health and metrics on {host} would be open to the network without a login",
             "Use 127.0.0.1, or put a proxy with a login in front and say so in a note",
         )
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((str(address), port))
-    except OSError as error:
-        listener.close()
-        raise ListenError(
-            f"Port {port} of {host} for health and metrics: {error.strerror}",
-            "Set another [http] port, or 0 for none",
-        ) from error
-    return listener
+    return bound(address, port, _WHAT, "http")
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Return the address; a name other than localhost could lead anywhere tomorrow."""
+def _address(host: str) -> Address:
     try:
-        return ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
+        return address_of(host)
     except ValueError:
         raise NotLoopbackError(
             f"Health and metrics are served on an address, and {host} is none", "Use 127.0.0.1"
