@@ -10,7 +10,8 @@ import csv
 import functools
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,21 @@ def small_office(
     for run in RUNS:
         made.desk.evaluate(OTTO, run)
     return made
+
+
+@contextmanager
+def office_on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallOffice]:
+    """Give the office on the database that a fixture's parameter names; closed at the end."""
+    with ExitStack() as stack:
+        url = f"sqlite:///{tmp_path / 'node.db'}"
+        if request.param == "postgresql":
+            cluster = request.getfixturevalue("postgresql_cluster")
+            name = cluster.new_database()
+            stack.callback(cluster.drop, name)
+            url = cluster.url(name)
+        made = small_office(url, tmp_path)
+        stack.callback(made.close)
+        yield made
 
 
 def _opened(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.bank_node.api.world import Asking
-from tests.bank_node.desk_world import SmallOffice, small_office
+from tests.bank_node.desk_world import SmallOffice, office_on, small_office
 from tests.services import postgresql_cluster  # noqa: F401 - a fixture
 
 
@@ -38,14 +38,5 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallOffice]:
     """A small bank's office on each database."""
-    if request.param == "sqlite":
-        office = small_office(f"sqlite:///{tmp_path / 'node.db'}", tmp_path)
-        yield office
-        office.close()
-        return
-    cluster = request.getfixturevalue("postgresql_cluster")
-    name = cluster.new_database()
-    office = small_office(cluster.url(name), tmp_path)
-    yield office
-    office.close()
-    cluster.drop(name)
+    with office_on(request, tmp_path) as made:
+        yield made

@@ -7,24 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.bank_node.desk_world import SmallOffice, small_office
+from tests.bank_node.desk_world import SmallOffice, office_on, small_office
 from tests.services import postgresql_cluster  # noqa: F401 - a fixture
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def office(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallOffice]:
     """A small bank's office."""
-    if request.param == "sqlite":
-        made = small_office(f"sqlite:///{tmp_path / 'node.db'}", tmp_path)
+    with office_on(request, tmp_path) as made:
         yield made
-        made.close()
-        return
-    cluster = request.getfixturevalue("postgresql_cluster")
-    name = cluster.new_database()
-    made = small_office(cluster.url(name), tmp_path)
-    yield made
-    made.close()
-    cluster.drop(name)
 
 
 @pytest.fixture
