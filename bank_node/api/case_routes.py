@@ -295,5 +295,4 @@ def export_case(
     """Export a case: printable page, JSON, FollowTheMoney, draft of a goAML report, or CSV."""
     made = desk.export(who, case_id, kind, country)
     headers = {"Content-Disposition": f'attachment; filename="{made.name}"'}
-    media = _LINES if kind == "ftm.json" else made.media_type
-    return Response(made.content, media_type=media, headers=headers)
+    return Response(made.content, media_type=made.media_type, headers=headers)

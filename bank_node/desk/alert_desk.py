@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pyarrow as pa
 from sqlalchemy.orm import Session
 
-from alerts import Action, AlertView, CaseView, Change, Explanation, Person, State, explain
+from alerts import Action, AlertView, CaseView, Change, Person, State, explain
 from alerts.opening import add_alert, open_case
 from alerts.people import check_permission
 from alerts.queries import (
     AlertFilter,
     Order,
-    accounts_of,
     alerts_by_status,
     alerts_of_subject,
     cases_by_state,
@@ -131,20 +129,6 @@ class AlertDesk(Ground):
             last = session.query(Evaluation).order_by(Evaluation.at.desc()).first()
             return None if last is None else (last.run_id, last.at)
 
-    def alert_accounts(self, who: Person, alert_id: int) -> list[str]:
-        """Return the own accounts behind an alert."""
-        with self._reading() as session:
-            show_alert(session, who, alert_id)
-            found = accounts_of(session, who, [alert_id])
-        self._on_record(who, "alert.read", {"alert": alert_id} | named(found))
-        return found
-
 
 def _case_of(session: Session, who: Person, alert: AlertView) -> CaseView | None:
     return None if alert.case_id is None else show_case(session, who, alert.case_id)
-
-
-def value_steps(why: Explanation) -> list[float]:
-    """Return the different values that stand in an alert's history, ascending."""
-    values = why.history["value"].to_numpy()
-    return [float(v) for v in np.unique(values)]

@@ -123,8 +123,7 @@ class EvaluationDesk(AlertDesk, CaseDesk):
             lowest = Severity[alerts.open_cases.upper()]
             cases = open_cases(session, now=now, lowest=lowest)
             opened, joined = cases.opened, cases.joined
-        staff = staff_of(session)
-        if alerts.assign == "load" and staff:
+        if alerts.assign == "load" and (staff := staff_of(session)):
             auto_assign(session, SYSTEM, staff, now=now)
         told = {"rules": rules.digest, "evaluated": raised.accounts, "raised": raised.raised}
         told |= {"updated": raised.updated, "opened": opened, "joined": joined}

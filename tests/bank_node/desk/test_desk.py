@@ -279,7 +279,6 @@ CALLS: dict[str, tuple[tuple[Any, ...], set[Role]]] = {
     "summary": ((), {Role.ANALYST, Role.SUPERVISOR, Role.AUDITOR}),
     "alerts": ((), {Role.ANALYST, Role.SUPERVISOR, Role.AUDITOR}),
     "alert": ((1,), {Role.ANALYST, Role.SUPERVISOR, Role.AUDITOR}),
-    "alert_accounts": ((1,), {Role.ANALYST, Role.SUPERVISOR, Role.AUDITOR}),
     "last_evaluation": ((), {Role.ANALYST, Role.SUPERVISOR, Role.AUDITOR}),
     "open_case": (({}, "x"), {Role.ANALYST, Role.SUPERVISOR}),
     "add_alert": ((1, 1, 1, 1, "x"), {Role.ANALYST, Role.SUPERVISOR}),
