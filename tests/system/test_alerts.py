@@ -253,7 +253,7 @@ def pages(url: str, name: str, foreign: str) -> list[str]:
         assert 'name="password"' not in answer.text, answer.text
         told, seen = [answer.text], {"/sign-out"}
         ahead = ["/", f"/accounts/{foreign}", "/nothing", "/alerts/999999", "/cases/0"]
-        while ahead and len(seen) < 250:
+        while ahead and len(seen) < 120:
             path = ahead.pop(0)
             if path in seen or path.startswith("/static"):
                 continue

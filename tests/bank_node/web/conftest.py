@@ -133,6 +133,8 @@ class Person:
     def sign_in(self, name: str) -> Any:
         """Sign in by keyboard and return the page."""
         self.page.goto("/sign-in")
+        # The page puts the cursor into the name a moment after it is loaded, as it does for people.
+        self.page.wait_for_function("document.activeElement?.id === 'name'")
         self.page.keyboard.type(name)
         self.page.keyboard.press("Tab")
         self.page.keyboard.type(PASSWORD)
