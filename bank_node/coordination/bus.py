@@ -7,7 +7,6 @@ the node's own database.  The broker is a doorbell.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
@@ -37,6 +36,7 @@ __all__ = ["Bus"]
 _log = logging.getLogger("bank_node.coordination")
 
 _PARTING = 1.0
+_PATIENCE = 1.0
 
 OnConnect = Callable[[], Awaitable[None]]
 
@@ -102,8 +102,7 @@ class Bus:
         if self._task is not None:
             if error is None:
                 await self._voice.heard(_PARTING)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await _end(self._task)
 
     @property
     def connected(self) -> bool:
@@ -283,7 +282,14 @@ async def _until_lost(client: aiomqtt.Client) -> None:
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.gather(*tasks, return_exceptions=True)
+    """Cancel tasks until they are over; what they raise says nothing any more.
+
+    Once may not do: ``asyncio.wait_for`` of Python 3.11, through which the client waits for the
+    broker, loses a cancellation that comes in the same moment as the answer.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_PATIENCE)
+    await asyncio.gather(*tasks, return_exceptions=True)

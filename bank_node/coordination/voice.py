@@ -153,7 +153,8 @@ class Voice:
         amqtt confirms a message before it handles it, and forgets it if we leave in between.
         """
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._heard.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._heard.wait()
 
     def hear(self, message: Message) -> None:
         """Take in a message of our own that is not what we said last."""

@@ -23,6 +23,7 @@ from bank_node.coordination import (
     run_tail,
     status_tail,
 )
+from bank_node.coordination import bus as bus_module
 
 from .parts import (
     CONSORTIUM,
@@ -39,8 +40,6 @@ from .parts import (
     until,
     wall_clock,
 )
-
-pytestmark = pytest.mark.xdist_group("processes")
 
 ONLINE, READY, SECRET = {"state": "online"}, {"phase": "ready"}, "NL91ABNA0417164300"
 A, B = status_tail("bank-a"), status_tail("bank-b")
@@ -527,3 +526,28 @@ async def test_messages_end_with_the_bus(tmp_path: Path) -> None:
             await a.bus.__aexit__(None, None, None)
             async with asyncio.timeout(5):
                 await reader
+
+
+async def test_a_lost_cancellation_does_not_keep_the_bus_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``asyncio.wait_for`` of Python 3.11 can lose one, inside the client or what the node does."""
+    lost = []
+
+    async def loses_one(*_: object) -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            lost.append(1)
+            await asyncio.sleep(3600)
+
+    with any_broker("amqtt", tmp_path) as broker:
+        config = broker.config("bank-a")
+        async with asyncio.timeout(45):
+            async with member(config, "bank-a", on_connect=lambda: loses_one()):
+                pass
+            assert len(lost) == 1
+            monkeypatch.setattr(bus_module, "subscribe", loses_one)
+            async with bus_of(config, "bank-a", MemoryPositions()):
+                await asyncio.sleep(0.5)
+            assert len(lost) == 2
