@@ -8,7 +8,7 @@ demo: $(STAMP)  ## the main job on this machine, with simulated data
 	$(BIN)/undercurrent demo --out demo-out
 
 test: $(STAMP)  ## every test that a continuous integration should wait for
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(STAMP)  ## the tests marked slow
 	$(BIN)/python -m pytest -m slow --timeout 1200

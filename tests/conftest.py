@@ -1,24 +1,38 @@
-"""Tests that start several processes run one after the other, so that deadlines mean something.
+"""Which tests run side by side: whole files do, except that those of processes form one chain.
 
-They come first: they are one long chain, beside which everything else is done by the other workers.
+Tests that start several processes run one after the other, so that their deadlines mean something.
+They come first: a long chain, beside which everything else is done by the other workers.  All other
+tests stay together with those of their file, which share what is made once for a module.
+
+A scheduler of our own, because the marks of pytest-xdist 3.8 have no effect under pytest 9.2.
 """
 
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
-HERE = Path(__file__).parent
-PROCESSES = (HERE / "graph_mpc" / "session", HERE / "system", HERE / "undercurrent")
+_PROCESSES = (
+    PurePosixPath("tests/graph_mpc/session"),
+    PurePosixPath("tests/system"),
+    PurePosixPath("tests/undercurrent"),
+    PurePosixPath("tests/bank_node/coordination/test_bus.py"),
+    PurePosixPath("tests/bank_node/coordination/test_embedded.py"),
+    PurePosixPath("tests/bank_node/coordination/test_mosquitto_rules.py"),
+)
 
 
-def _starts_processes(item: pytest.Item) -> bool:
-    return any(folder in item.path.parents for folder in PROCESSES)
+class ByFileAndProcesses(LoadFileScheduling):
+    """Gives whole files to the workers, and all that start processes to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        if any(PurePosixPath(file).is_relative_to(place) for place in _PROCESSES):
+            return "processes"
+        return str(file)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks, or there are no groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of whole processes into one group of pytest-xdist, in front of the others."""
-    for item in items:
-        if _starts_processes(item):
-            item.add_marker(pytest.mark.xdist_group("processes"))
-    items.sort(key=lambda item: not _starts_processes(item))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFileAndProcesses:
+    """Have pytest-xdist use our scheduler, whatever ``--dist`` says."""
+    return ByFileAndProcesses(config, log)

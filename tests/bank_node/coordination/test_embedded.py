@@ -11,8 +11,6 @@ from bank_node.coordination import BrokerConfig, BrokerStartError, EmbeddedBroke
 
 from .parts import HOUR, EmbeddedProcess, embedded, member
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 
 async def test_it_serves_within_a_process() -> None:
     """A broker in the process of its clients works, on a free port of its choice."""

@@ -24,7 +24,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 DAY = 86_400_000_000
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("layout")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
