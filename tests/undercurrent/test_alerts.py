@@ -194,6 +194,7 @@ def test_a_stale_version_is_said(
     run: Run, made: SmallOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who was slower gets exit code 1, who was faster and the remedy; nothing is overwritten."""
+    assert run("ann", "assign", f"A{free_alerts(made)[0].id}", "--note", "odd")[0] == 0
     case = cases_of(made, "assigned")[0]
     ask = DeskPlace.ask
 

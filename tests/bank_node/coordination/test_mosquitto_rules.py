@@ -13,8 +13,6 @@ from tests.mosquitto import BrokerAuthority, Mosquitto, mosquitto
 
 from .parts import CONSORTIUM, HOUR, member, run_of, status_of, until
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
@@ -155,9 +153,10 @@ async def test_a_refused_certificate_is_named_in_the_nodes_log(
     update = {"certificate": other.certificate, "private_key": other.private_key}
     config = broker.config("bank-a").model_copy(update=update)
     async with member(config, "bank-a", connect=False) as a:
-        await until(lambda: "no connection to the broker" in caplog.text, 20)
+        # The broker's alert and the end of its connection race: a try may see the end only.
+        await until(lambda: "unknown ca" in caplog.text, 30)
         assert not a.bus.connected
-    assert "unknown ca" in caplog.text
+    assert "no connection to the broker" in caplog.text
 
 
 async def test_an_old_version_of_tls_is_refused(broker: Mosquitto) -> None:
