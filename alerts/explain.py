@@ -13,12 +13,11 @@ import pyarrow.compute as pc
 from sqlalchemy.orm import Session
 
 from alerts.errors import NotFound
-from alerts.figures import subject_text
 from alerts.local_view import LocalView, ResultHistory, require_own
 from alerts.people import Person
 from alerts.queries import Seen, accounts_of, show_alert, sightings
+from alerts.sentences import Sentence, Value
 from alerts.views import AlertView
-from alerts.words import amount_text, iso_time, number_text, plural
 
 __all__ = ["Explanation", "explain"]
 
@@ -40,7 +39,8 @@ class Explanation:
     """Why there is an alert.
 
     Attributes:
-        alert: the alert. accounts: own accounts behind it. sentences: why, in words.
+        alert: the alert. accounts: own accounts behind it. sentences: why; ``str`` of
+            one gives it in English.
         seen: what each run said. runs: analysis → facts of the last run that saw it.
         history: stored results of the accounts (account, analysis, run_id, policy, at, value).
         metrics, transactions, counterparties, slices: own payments in the run's window, as
@@ -49,7 +49,7 @@ class Explanation:
 
     alert: AlertView
     accounts: tuple[str, ...]
-    sentences: tuple[str, ...]
+    sentences: tuple[Sentence, ...]
     seen: tuple[Seen, ...]
     runs: Mapping[str, Any]
     history: pa.Table
@@ -89,7 +89,7 @@ def explain(
     counterparties = view.counterparties(accounts, *window, limit)
     past = history.history(accounts) if history is not None else _NO_HISTORY.empty_table()
     sentences = [
-        f"About {subject_text(alert.subject)}: {alert.reason}",
+        _about(alert),
         *_run_sentences(runs),
         *_value_sentences(seen[-1].figures),
         _seen_sentence(seen),
@@ -116,57 +116,86 @@ def _window(runs: Mapping[str, Any]) -> tuple[int | None, int | None]:
     return first["since"], first["until"]
 
 
-def _run_sentences(runs: Mapping[str, Any]) -> Sequence[str]:
+def _about(alert: AlertView) -> Sentence:
+    kind, _colon, name = alert.subject.partition(":")
+    return Sentence(f"about_{kind}", {"name": _text(name), "reason": _text(alert.reason)})
+
+
+def _run_sentences(runs: Mapping[str, Any]) -> Sequence[Sentence]:
     return [
-        f"The joint analysis {analysis} (run {run['run_id']}, {iso_time(run['at'])}, released as"
-        f" {run['policy']}) ran under {_agreement(run['agreement'])}."
+        Sentence(
+            "run" if run["agreement"] else "lab",
+            {
+                "analysis": _text(analysis),
+                "run": _text(run["run_id"]),
+                "at": Value("time", run["at"]),
+                "policy": _text(run["policy"]),
+                "agreement": _text(run["agreement"][:12]),
+            },
+        )
         for analysis, run in runs.items()
     ]
 
 
-def _agreement(digest: str) -> str:
-    return f"the agreement {digest[:12]}" if digest else "no agreement: it was a run of the lab"
-
-
-def _value_sentences(figures: Mapping[str, Any]) -> Sequence[str]:
+def _value_sentences(figures: Mapping[str, Any]) -> Sequence[Sentence]:
     """Say the values of the most telling accounts, up to three."""
     return [
-        f"Account {account['account']}: "
-        + "; ".join(
-            f"{analysis} {number_text(pair['value'])}, before {number_text(pair['previous'])}"
-            for analysis, pair in account["values"].items()
+        Sentence(
+            "value",
+            {
+                "account": _text(account["account"]),
+                "analysis": _text(analysis),
+                "value": Value("number", pair["value"]),
+                "previous": Value("number", pair["previous"]),
+            },
         )
-        + "."
         for account in figures["accounts"][:3]
+        for analysis, pair in account["values"].items()
     ]
 
 
-def _seen_sentence(seen: Sequence[Seen]) -> str:
-    first, last = iso_time(seen[0].at), iso_time(seen[-1].at)
-    return f"Seen in {plural(len(seen), 'run')}, from {first} to {last}."
+def _seen_sentence(seen: Sequence[Seen]) -> Sentence:
+    first, last = Value("time", seen[0].at), Value("time", seen[-1].at)
+    return Sentence("seen", {"runs": Value("count", len(seen)), "first": first, "last": last})
 
 
 def _money_sentence(
     view: LocalView, metrics: pa.Table, window: tuple[int | None, int | None]
-) -> str:
+) -> Sentence:
     inflow, outflow, payments = (
         pc.sum(metrics[name]).as_py() or 0 for name in ("inflow", "outflow", "payments")
     )
-    since, until = (iso_time(moment) or "the edge of the data" for moment in window)
-    return (
-        f"Between {since} and {until} {plural(len(metrics), 'account')} of the customer received"
-        f" {amount_text(inflow, view.decimals)} {view.currency} and paid"
-        f" {amount_text(outflow, view.decimals)} {view.currency} in {plural(payments, 'payment')}."
+    since, until = (Value("time", moment) for moment in window)
+    return Sentence(
+        "payments",
+        {
+            "since": since,
+            "until": until,
+            "accounts": Value("count", len(metrics)),
+            "received": _money(view, inflow),
+            "paid": _money(view, outflow),
+            "payments": Value("count", payments),
+        },
     )
 
 
-def _counterparty_sentence(view: LocalView, counterparties: pa.Table) -> Sequence[str]:
+def _counterparty_sentence(view: LocalView, counterparties: pa.Table) -> Sequence[Sentence]:
     if not len(counterparties):
         return []
     top = counterparties.slice(0, 1).to_pylist()[0]
-    where = "this bank" if top["bank"] == view.bank else f"bank {top['bank']}"
-    return [
-        f"The largest counterparty is {top['account']} at {where}:"
-        f" {amount_text(top['received'], view.decimals)} received,"
-        f" {amount_text(top['paid'], view.decimals)} paid."
-    ]
+    values = {
+        "account": _text(top["account"]),
+        "bank": _text(top["bank"]),
+        "received": _money(view, top["received"]),
+        "paid": _money(view, top["paid"]),
+    }
+    own = top["bank"] == view.bank
+    return [Sentence("own_counterparty" if own else "counterparty", values)]
+
+
+def _text(value: str) -> Value:
+    return Value("text", value)
+
+
+def _money(view: LocalView, minor: int) -> Value:
+    return Value("money", minor, view.decimals, view.currency)

@@ -123,7 +123,7 @@ def show_alert(desk: TheDesk, who: Who, alert_id: Id) -> AlertAnswer:
         case=None if page.case is None else case_line(page.case),
         others=[alert_line(view) for view in page.others],
         accounts=list(why.accounts),
-        sentences=list(why.sentences),
+        sentences=[str(sentence) for sentence in why.sentences],
         seen=[sighting(seen) for seen in why.seen],
         runs=run_facts(why.runs),
         currency=desk.currency,

@@ -17,6 +17,8 @@ from typing import Any
 
 from babel import Locale, dates, numbers
 
+from alerts.sentences import Sentence, Value
+
 __all__ = ["LANGUAGES", "Words", "catalogue", "words_for"]
 
 _FOLDER = Path(__file__).parent / "catalogue"
@@ -70,6 +72,22 @@ class Words:
             return str(text)
         shown = {n: self.number(v) if type(v) is int else v for n, v in values.items()}
         return str(_FILL.vformat(text, (), shown))
+
+    def sentence(self, said: Sentence) -> str:
+        """Return a reason of an alert in this language, its times and amounts as it writes them."""
+        shown = {name: self._value(value) for name, value in said.values.items()}
+        return self.t(f"why.{said.key}", **shown)
+
+    def _value(self, value: Value) -> str:
+        match value.kind:
+            case "count" | "number":
+                return self.number(value.value)
+            case "money":
+                return self.money(value.value)
+            case "time":
+                return self.t("why.edge") if value.value is None else self.time(value.value)
+            case "text":
+                return str(value.value)
 
     def label(self, section: str, value: object) -> str:
         """Return the word for one of a few values; what has no word stands for itself."""

@@ -63,7 +63,7 @@ def alert_of(session: Session, view: PaymentsView) -> AlertView:
 def test_an_alert_explains_itself_in_words(session: Session, view: PaymentsView) -> None:
     """Who, which analysis and agreement, which values, how often, how much money, with whom."""
     told = explain(session, ANN, alert_of(session, view).id, view, History())
-    assert told.sentences == (
+    assert tuple(map(str, told.sentences)) == (
         "About customer C1: risk-propagation came to 3 (before: 2)",
         "The joint analysis risk-propagation (run r2, 2026-04-10T00:00:00Z, released as"
         " bands:0.2,0.5,0.8) ran under the agreement ffffffffffff.",
@@ -72,7 +72,7 @@ def test_an_alert_explains_itself_in_words(session: Session, view: PaymentsView)
         "Seen in 2 runs, from 2026-04-10T00:00:00Z to 2026-04-10T00:00:00Z.",
         "Between 2026-03-01T00:00:00Z and 2026-03-31T00:00:00Z 2 accounts of the customer received"
         " 955.00 EUR and paid 975.00 EUR in 4 payments.",
-        "The largest counterparty is X9 at bank b: 480.00 received, 500.00 paid.",
+        "The largest counterparty is X9 at bank b: 480.00 EUR received, 500.00 EUR paid.",
     )
 
 

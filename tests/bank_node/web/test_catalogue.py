@@ -13,6 +13,7 @@ import bank_node.web
 from alerts import Action, Outcome, Role, Severity, State
 from alerts.queries import Order
 from alerts.rules import METRICS
+from alerts.sentences import SENTENCES
 from alerts.states import STEPS
 from bank_node.desk import KINDS
 from bank_node.web.case_pages import SCOPES
@@ -72,6 +73,7 @@ def test_each_key_that_exists_is_used() -> None:
     """No string stands in the catalogue that no page shows."""
     sections = used(LABEL)
     named = used(KEY) | used(LITERAL) | {"language.locale"}
+    named |= {f"why.{key}" for key in SENTENCES}
     left = [k for k in catalogue("en") if k not in named and k.partition(".")[0] not in sections]
     assert left == []
 
@@ -89,6 +91,12 @@ def test_each_action_that_is_offered_has_a_name_and_says_when_it_is_done() -> No
     assert {f"action.{a}" for a in OFFERED} == {k for k in keys if k.startswith("action.")}
     assert {f"done.{a}" for a in OFFERED} <= keys
     assert set(OFFERED) <= {a.value for a in Action}
+
+
+@pytest.mark.parametrize("key", SENTENCES)
+def test_each_reason_of_an_alert_has_words_that_say_all_of_it(key: str) -> None:
+    """A page says the same as the API: each value of the sentence stands in its own words."""
+    assert fields(catalogue("en")[f"why.{key}"]) == fields(SENTENCES[key])
 
 
 @pytest.mark.parametrize("language", [name for name in LANGUAGES if name != "en"])
