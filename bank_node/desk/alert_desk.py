@@ -1,6 +1,6 @@
 """Alerts at the desk: lists, why there is one, and the step to a case."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 from sqlalchemy.orm import Session
@@ -109,9 +109,17 @@ class AlertDesk(Ground):
 
     def open_case(self, who: Person, alerts: Mapping[int, int], note: str) -> Change:
         """Open a case from alerts, each with the version that the person saw."""
+        return self.open_several(who, [alerts], note)[0]
+
+    def open_several(
+        self, who: Person, groups: Sequence[Mapping[int, int]], note: str
+    ) -> list[Change]:
+        """Open a case from each group of alerts: all of them or none."""
+        check_permission(who, Action.OPEN)
         with self._writing() as session:
-            change = open_case(session, who, alerts, note, now=self._clock())
-            return self._changed(session, who, change)
+            now = self._clock()
+            changes = [open_case(session, who, group, note, now=now) for group in groups]
+            return [self._changed(session, who, change) for change in changes]
 
     def add_alert(
         self, who: Person, case_id: int, version: int, alert_id: int, alert_version: int, note: str

@@ -39,6 +39,7 @@ from bank_node.desk.ground import Ground, named
 from bank_node.desk.pages import CasePage, TraceNote
 from bank_node.people.tables import PersonRow
 from bank_node.store import results
+from bank_node.store import runs as run_table
 
 __all__ = ["CaseDesk", "staff_of"]
 
@@ -197,14 +198,13 @@ class CaseDesk(Ground):
     ) -> Change:
         """Attach a stored trace of this node to a case."""
         with self._writing() as session, self._payments.view() as view:
-            rows = results.trace_of(session, run_id)
-            named_columns = [n for n in rows.column_names if rows[n].null_count < len(rows)]
-            if len(rows) == 0:
+            run = run_table.find(session, run_id)
+            if run is None or run.analysis != "trace" or run.phase != "stored":
                 raise EntryError(
-                    f"run {run_id} has left no rows of a trace at this bank",
+                    f"run {run_id[:64]!r} is no finished trace of this bank",
                     "name the run of a finished trace of this bank: undercurrent runs list",
                 )
-            trace = (run_id, title, rows.select(named_columns))
+            trace = (run_id, title, _with_values(results.trace_of(session, run_id)))
             change = attach_trace(
                 session, who, case_id, version, trace, view, note, now=self._clock()
             )
@@ -218,6 +218,13 @@ class CaseDesk(Ground):
 
 
 _FURTHER = (Action.ASSIGN, Action.SUBMIT, Action.SNOOZE)
+
+
+def _with_values(rows: pa.Table) -> pa.Table:
+    """Leave out what the trace did not ask for; that nothing was reached is a finding too."""
+    if not len(rows):
+        return rows.select(["account", "slice", "kind", "amount"])
+    return rows.select([n for n in rows.column_names if rows[n].null_count < len(rows)])
 
 
 def _given(value: Any, action: Action, what: str) -> Any:

@@ -89,12 +89,12 @@ def _told(request: Request, desk: Desk, person: Person, found: CasePage) -> dict
     words = visit_of(request).words
     columns = {n: found.slices[n].to_numpy() for n in ("start", "inflow", "outflow")}
     attaches = Action.ATTACH in found.actions and person.role in RIGHTS[Right.TRACE_READ]
-    stored = [t for t in desk.traces(person, _FEW_TRACES) if t.rows] if attaches else []
+    traces = desk.traces(person, _FEW_TRACES) if attaches else []
     return {
         "actions": sorted(found.actions, key=lambda a: _FIRST.index(a) if a in _FIRST else 0),
         "asleep": found.case.snoozed_until is not None
         and found.case.snoozed_until > office_of(request).clock(),
-        "attachable": stored,
+        "attachable": [trace for trace in traces if trace.phase == "stored"],
         "countries": desk.countries(),
         "counterparties": found.counterparties.to_pylist(),
         "done": request.query_params.get("done"),

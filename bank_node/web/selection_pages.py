@@ -70,10 +70,10 @@ def _look(request: Request) -> Response:
 
 
 def _open(request: Request) -> Response:
-    """Open one case for each customer or account among the alerts."""
-    person, desk, note = who(request), office_of(request).desk, field(request, "note")
-    for _subject, group in groupby(_chosen(request), key=lambda s: s.subject):
-        desk.open_case(person, {s.id: s.version for s in group}, note)
+    """Open one case for each customer or account among the alerts, all or none."""
+    by_subject = groupby(_chosen(request), key=lambda s: s.subject)
+    groups = [{s.id: s.version for s in group} for _subject, group in by_subject]
+    office_of(request).desk.open_several(who(request), groups, field(request, "note"))
     return redirect(request, "/cases?scope=unassigned", "open")
 
 

@@ -12,13 +12,16 @@ from alerts import Action, AlertsError, Feedback, Outcome, Person, Role, State
 from alerts.errors import EntryError, FourEyes, NotFound, NotPermitted, StaleVersion
 from alerts.queries import AlertFilter, CaseFilter, Order
 from bank_node.desk import AuditFilter, Desk, Right, check_right
+from bank_node.store import runs as run_table
 from tests.bank_node.desk_world import (
     ANN,
     AUDREY,
     BANK,
     BEN,
+    DAY,
     FIRST,
     KNOWN,
+    NOW,
     OTTO,
     OWN,
     PASSWORD,
@@ -29,6 +32,7 @@ from tests.bank_node.desk_world import (
     TRACE,
     UNKNOWN,
     SmallOffice,
+    stored_run,
     with_alerts,
 )
 
@@ -177,6 +181,21 @@ def test_a_trace_is_attached_with_its_rows(office: SmallOffice) -> None:
         desk.attach(ANN, number, change.case.version, FIRST, "scores", "no trace")
 
 
+def test_a_trace_that_reached_nothing_is_attached_too(office: SmallOffice) -> None:
+    """That nothing was reached is a finding: it stands in the case and in each export of it."""
+    desk, empty = office.desk, "e" * 24
+    with office.records.database.begin() as session:
+        run_table.add(session, stored_run(empty, "trace", "exact", NOW - DAY, depth="3"))
+    desk.remember_question(ANN, empty, [OWN[0]])
+    number, version = a_case(desk)
+    desk.attach(ANN, number, version, empty, "where it went", "nowhere")
+    assert desk.case(ANN, number).traces[0].rows.column_names == [
+        "account", "slice", "kind", "amount"
+    ]  # fmt: skip
+    for kind in ("html", "json"):
+        assert "where it went" in desk.export(ANN, number, kind).content.decode()
+
+
 def test_a_trace_comes_with_the_payments_that_explain_it(office: SmallOffice) -> None:
     """Links join asked and reached accounts and other banks, never an own account not reached."""
     page = office.desk.trace(ANN, TRACE)
@@ -281,6 +300,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], set[Role]]] = {
     "alert": ((1,), {Role.ANALYST, Role.SUPERVISOR, Role.AUDITOR}),
     "last_evaluation": ((), {Role.ANALYST, Role.SUPERVISOR, Role.AUDITOR}),
     "open_case": (({}, "x"), {Role.ANALYST, Role.SUPERVISOR}),
+    "open_several": (([], "x"), {Role.ANALYST, Role.SUPERVISOR}),
     "add_alert": ((1, 1, 1, 1, "x"), {Role.ANALYST, Role.SUPERVISOR}),
     "cases": ((), {Role.ANALYST, Role.SUPERVISOR, Role.AUDITOR}),
     "case": ((1,), {Role.ANALYST, Role.SUPERVISOR, Role.AUDITOR}),

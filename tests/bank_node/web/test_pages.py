@@ -5,15 +5,27 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from html import unescape
+from html import escape, unescape
 from typing import Any
 
 import pytest
 
 from alerts import Action, Outcome, State
 from alerts.queries import AlertFilter
+from bank_node.store import runs as run_table
 from bank_node.web.alert_pages import FILTERS
-from tests.bank_node.desk_world import ANN, BEN, DAY, NOW, SAM, SUE, UNKNOWN, SmallOffice
+from bank_node.web.words import words_for
+from tests.bank_node.desk_world import (
+    ANN,
+    BEN,
+    DAY,
+    NOW,
+    SAM,
+    SUE,
+    UNKNOWN,
+    SmallOffice,
+    stored_run,
+)
 from tests.bank_node.web.conftest import csrf_of
 
 Visit = Callable[[str], Any]
@@ -153,14 +165,24 @@ async def test_an_alert_says_why(visit: Visit, made: SmallOffice) -> None:
     one = await visit("ann")
     html = (await one.get("/alerts/1")).text
     why = made.desk.alert(ANN, 1).explanation
+    words = words_for("en", ("en", "en_GB"), "EUR", 2)
     for sentence in why.sentences:
-        assert sentence in html
+        assert f"<li>{escape(words.sentence(sentence))}</li>" in html
     assert html.count('<svg viewBox="0 0 760') >= 2
     for row in why.transactions.to_pylist():
         assert row["tx_id"] in html
     for row in why.counterparties.to_pylist():
         assert row["account"] in html
     assert next(iter(why.runs.values()))["run_id"] in html
+
+
+async def test_an_alert_says_why_in_dutch(visit: Visit, made: SmallOffice) -> None:
+    """The reasons stand in the reader's language, with days and amounts as that language writes."""
+    one = await visit("ann")
+    await one.submit("/preferences", {"language": "nl"})
+    html = (await one.get("/alerts/1")).text
+    assert re.search(r"<li>Van \d+ \w+\.? \d{4} .* ontving de klant [\d.]+,\d\d EUR", html)
+    assert "The joint analysis" not in html
 
 
 async def test_charts_say_in_words_what_they_show(visit: Visit) -> None:
@@ -218,6 +240,19 @@ async def test_selected_alerts_become_a_case_per_customer(visit: Visit, made: Sm
     cases = [c for c in made.desk.cases(ANN, limit=100) if c.opened_by == "ann"]
     assert {c.subject for c in cases} == subjects
     assert len(cases) == len(subjects)
+
+
+async def test_selected_alerts_become_cases_all_or_none(visit: Visit, made: SmallOffice) -> None:
+    """If one of the alerts changed since the list was shown, no case is opened."""
+    one = await visit("ann")
+    boxes = re.findall(r'name="alert" value="([^"]+)"', (await one.get("/alerts?status=open")).text)
+    first, last = boxes[0], max(boxes, key=lambda box: box.split(":", 3)[3])
+    number, _version, case, subject = last.split(":", 3)
+    assert first.split(":", 3)[3] != subject
+    before = {c.id for c in made.desk.cases(ANN, limit=500)}
+    form = {"alert": [first, f"{number}:999:{case}:{subject}"], "note": "together"}
+    assert (await one.submit("/alerts/selected/open", form)).status_code == 409
+    assert {c.id for c in made.desk.cases(ANN, limit=500)} == before
 
 
 async def test_a_supervisor_assigns_the_cases_of_selected_alerts(
@@ -327,6 +362,20 @@ async def test_a_trace_is_attached(visit: Visit, made: SmallOffice) -> None:
     html = (await one.get("/cases/1")).text
     assert "Where it went" in html
     assert "returned" in html
+
+
+async def test_a_trace_that_reached_nothing_is_attached(visit: Visit, made: SmallOffice) -> None:
+    """It is offered like any other, and the case says that it reached nothing."""
+    empty = "e" * 24
+    with made.records.database.begin() as session:
+        run_table.add(session, stored_run(empty, "trace", "exact", NOW - DAY, depth="3"))
+    made.desk.remember_question(ANN, empty, ["A004"])
+    one = await visit("ann")
+    done = await act(one, 1, "attach", 1, run=empty, title="Where it went")
+    assert done.status_code == 303
+    html = (await one.get("/cases/1")).text
+    assert f'href="/traces/{empty}"' in html
+    assert "It reached no other own account." in html
 
 
 async def test_the_next_case_is_taken(visit: Visit, made: SmallOffice) -> None:
