@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         return code, out, err
 
     return run
+
+
+def day(ahead: int) -> str:
+    """The date so many days after today; version 1 takes effect now."""
+    return (datetime.now(UTC) + timedelta(days=ahead)).date().isoformat()
 
 
 def node(folder: Path, name: str, role: str = "bank") -> None:
@@ -160,7 +166,7 @@ def test_the_next_version_without_a_member(run: Run) -> None:
     later = ("--effective", "2100-01-01", "--expires", "2100-12-31")
     code, _out, err = run("new", "--from", "consortium.toml", *later, "--out", "x.toml")
     assert (code, err) == (0, "")
-    second = ("new", "--from", "consortium.toml", "--effective", "2026-12-01", "--out", "2.toml")
+    second = ("new", "--from", "consortium.toml", "--effective", day(7), "--out", "2.toml")
     assert done(run, *second)["version"] == 2
     node(Path.cwd(), "N", "compute")
     done(run, "join", "--node", "N", "--out", "request-N.toml")
@@ -186,7 +192,7 @@ def test_a_rotation_of_keys(run: Run, tmp_path: Path) -> None:
     done(run, "install", "consortium.toml", "--node", "B")
     made = done(run, "rotate-key", "--node", "B", "--out", "rotate.toml")
     assert (tmp_path / "B" / "keys" / "signing-2.pem").is_file()
-    second = ("new", "--from", "consortium.toml", "--effective", "2026-12-01", "--out", "2.toml")
+    second = ("new", "--from", "consortium.toml", "--effective", day(7), "--out", "2.toml")
     done(run, *second)
     added = done(run, "add", "rotate.toml", "--to", "2.toml", "--node", "A")
     assert added == {"member": "B", "key": made["key"], "replaced": True}
@@ -296,8 +302,8 @@ def test_a_step_that_cannot_be_checked_is_not_signed(run: Run) -> None:
     signed(run)
     done(run, "install", "consortium.toml", "--node", "A")
     step = ("new", "--effective")
-    done(run, *step, "2026-12-01", "--from", "consortium.toml", "--out", "2.toml")
-    done(run, *step, "2026-12-02", "--from", "2.toml", "--out", "3.toml")
+    done(run, *step, day(7), "--from", "consortium.toml", "--out", "2.toml")
+    done(run, *step, day(8), "--from", "2.toml", "--out", "3.toml")
     sign = ("sign", "3.toml", "--node", "A", "--yes")
     code, _out, err = run(*sign)
     assert code == 3
