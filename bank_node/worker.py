@@ -30,7 +30,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from alerts import merged_risk
 from bank_node.analyses import find_analysis
 from bank_node.errors import CurrencyError, ParameterError, UndercurrentError
 from bank_node.ingest import BankData, IngestCounts, canonical_account, minor_units, read_bank
@@ -263,6 +262,8 @@ def _load(job: Job, window: Window, emit: Emit) -> _Loaded | None:
         slice_us=window.slice_us,
     )
     if job.data.outcomes is not None:
+        from alerts import merged_risk  # Loads far more than the other workers need.
+
         outcomes = pq.read_table(job.data.outcomes)
         risk = merged_risk(partition.accounts, partition.risk, outcomes)
         partition = replace(partition, risk=risk)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.optimize import linprog
 from scipy.sparse.csgraph import (
     breadth_first_order,
     connected_components,
@@ -230,6 +229,8 @@ class _Programme:
 
     def _optimum(self, cost: Floats) -> Floats | None:
         """Return the x that makes ``cost @ x`` smallest."""
+        from scipy.optimize import linprog  # Slow to load; few of those that import us solve.
+
         equal = self.high - self.low < _SLACK
         ranged = self.weights[~equal]
         answer = linprog(

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bank_node.node.errors import REASONS
-from undercurrent.cli import app
+from undercurrent.cli import COMMANDS, command_line
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = (
@@ -84,5 +84,5 @@ def test_commands_of_the_readme_exist() -> None:
     for command in commands:
         words = command.split()
         known = [words[0]] if words[0] in {"demo", "bench"} else words
-        result = CliRunner().invoke(app, [*known, "--help"])
+        result = CliRunner().invoke(command_line(*COMMANDS), [*known, "--help"])
         assert result.exit_code == 0, (command, result.output)

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.text import Text
 
 from bank_node.errors import MissingFileError, OutputExistsError, ParameterError
-from bank_node.identity.files import create_file, replace_file
+from bank_node.files import create_file, replace_file
 from bank_node.node.client import RemoteError
 from undercurrent import alert_tables, case_steps
 from undercurrent.case_steps import UrlOption, reference
 from undercurrent.desk_client import DeskPlace, forget_token, keep_token
-from undercurrent.runs import JsonOption, NodeOption
+from undercurrent.options import JsonOption, NodeOption
 
 __all__ = ["app"]
 

@@ -14,7 +14,7 @@ from bank_node.consortium import Book
 from bank_node.node.config import default_folder, read_config
 from bank_node.node.own_keys import own_keys
 from bank_node.store import Database, audit
-from undercurrent.runs import JsonOption, NodeOption
+from undercurrent.options import JsonOption, NodeOption
 from undercurrent.waiting import describe_time
 
 __all__ = ["app"]

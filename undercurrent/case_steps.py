@@ -16,7 +16,7 @@ from rich.text import Text
 
 from bank_node.errors import ParameterError
 from undercurrent.desk_client import DeskPlace
-from undercurrent.runs import JsonOption, NodeOption
+from undercurrent.options import JsonOption, NodeOption
 
 __all__ = [
     "IdArgument",

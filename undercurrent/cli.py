@@ -4,58 +4,113 @@ Every command tells in one line what is wrong and what to do, and ends with an e
 failed, 2 wrong usage or input, 3 refused by policy, 4 a peer failed, 130 interrupted.
 """
 
+import importlib
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-import simdata.cli
-from alerts import AlertsError
-from bank_node.errors import UndercurrentError
-from graph_mpc.errors import EngineError
-from graph_mpc.session import PeerError, SessionError
-from undercurrent import (
-    __version__,
-    alerts,
-    audit,
-    bench,
-    consortium,
-    demo,
-    doctor,
-    lab,
-    node,
-    people,
-    runs,
-    trace,
-)
+from undercurrent import __version__
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "command_line", "main", "run"]
 
 _INTERRUPTED = "interrupted; nothing was left half-written"
+_COMPLETION = "_UNDERCURRENT_COMPLETE"  # The shell asks what could come next.
 
-app = typer.Typer(
-    name="undercurrent",
-    help="Joint money-laundering detection for banks that may not share their data.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.add_typer(simdata.cli.app, name="simdata")
-app.add_typer(lab.app, name="lab")
-app.add_typer(node.app, name="node")
-app.add_typer(consortium.app, name="consortium")
-app.add_typer(runs.app, name="runs")
-app.add_typer(alerts.app, name="alerts")
-app.add_typer(people.app, name="people")
-app.add_typer(audit.app, name="audit")
-app.command("trace")(trace.trace)
-app.command("doctor")(doctor.doctor)
-app.command("demo")(demo.demo)
-app.command("bench")(bench.bench)
+
+class Place(NamedTuple):
+    """Where a command is, and what it is for, so that help need not load it."""
+
+    module: str
+    name: str
+    purpose: str
+
+
+COMMANDS = {
+    "simdata": Place(
+        "simdata.cli",
+        "app",
+        "Make, import, export or look at labelled data sets that are split over banks.",
+    ),
+    "lab": Place(
+        "undercurrent.lab", "app", "Replay a data set through the real secure code on this machine."
+    ),
+    "node": Place(
+        "undercurrent.node", "app", "A bank's node: set up, run, look at, take payments in."
+    ),
+    "consortium": Place(
+        "undercurrent.consortium",
+        "app",
+        "The agreement between the members: make, sign, check and install it.",
+    ),
+    "runs": Place(
+        "undercurrent.runs", "app", "Joint runs: propose, approve, reject, list, show, result."
+    ),
+    "alerts": Place(
+        "undercurrent.alerts",
+        "app",
+        "Alerts and cases: list, show, assign, note, close, approve, export.",
+    ),
+    "people": Place(
+        "undercurrent.people",
+        "app",
+        "The users of the desk and the API: add, list, roles, passwords, tokens.",
+    ),
+    "audit": Place("undercurrent.audit", "app", "The audit log: show, verify, export."),
+    "trace": Place(
+        "undercurrent.trace",
+        "trace",
+        "Follow the money of own accounts through the banks of the consortium.",
+    ),
+    "doctor": Place(
+        "undercurrent.doctor", "doctor", "Look at all that a node needs, and say what to do."
+    ),
+    "demo": Place(
+        "undercurrent.demo",
+        "demo",
+        "Simulate three banks and run their nodes: detect jointly and alone, follow the"
+        " difference.",
+    ),
+    "bench": Place(
+        "undercurrent.bench",
+        "bench",
+        "Measure secure PageRank of three banks on this machine, with simulated payments.",
+    ),
+}
+
+
+def command_line(*wanted: str) -> typer.Typer:
+    """Return the command line, in which only the commands that are wanted can be used.
+
+    Loading all of them takes seconds.  The others are there by name and purpose, for the help and
+    for proposals when a name is mistyped.
+    """
+    app = typer.Typer(
+        name="undercurrent",
+        help="Joint money-laundering detection for banks that may not share their data.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for command, place in COMMANDS.items():
+        if command not in wanted:
+            app.command(command, help=place.purpose)(_not_loaded)
+            continue
+        found = getattr(importlib.import_module(place.module), place.name)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=command)
+        else:
+            app.command(command)(found)
+    return app
+
+
+def _not_loaded() -> None:
+    raise RuntimeError("a command was chosen that is not among the arguments")
 
 
 def _show_version(value: bool) -> None:
@@ -64,7 +119,6 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show version.")
@@ -80,24 +134,26 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
+    wanted = [word for word in arguments if not word.startswith("-")][:1]
     try:
+        app = command_line(*(COMMANDS if _COMPLETION in os.environ else wanted))
         result = app(arguments, prog_name="undercurrent", standalone_mode=False)
     except TyperException as error:
         return _explain_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         return _complain(_INTERRUPTED, 130)
-    except (UndercurrentError, AlertsError) as error:
-        return _complain(str(error), error.exit_code)
-    except EngineError as error:
-        return _complain(str(error), error.exit_code)
-    except SessionError as error:
-        return _complain(str(error), 4 if isinstance(error, PeerError) else 1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _complain(f"{place}{error.strerror}. Check the path, its access and the disk", 1)
+    except Exception as error:
+        # Every error that a user can mend has one; to name their classes would load the packages.
+        exit_code = getattr(error, "exit_code", None)
+        if not isinstance(exit_code, int):
+            raise
+        return _complain(str(error), exit_code)
     if result == 130:  # Typer's word for a KeyboardInterrupt inside a command.
         return _complain(_INTERRUPTED, 130)
     return result if isinstance(result, int) else 0

@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from bank_node.errors import ParameterError
-from bank_node.identity.files import make_private_folder, replace_file
+from bank_node.files import make_private_folder, replace_file
 from bank_node.node.client import RemoteError
 from bank_node.node.config import default_folder
-from bank_node.node.control import short_name
+from bank_node.node.control_socket import short_name
 from bank_node.node.errors import NotRunningError
 
 __all__ = ["DeskPlace", "forget_token", "keep_token"]

@@ -16,9 +16,10 @@ from bank_node.job import Deadlines
 from simdata.lab import LabRequest, run_lab
 from undercurrent.comparison import compare, replay
 from undercurrent.identifiability import identifiability
+from undercurrent.options import parse_pairs
 from undercurrent.progress import run_interruptible, show_progress
 
-__all__ = ["app", "parse_pairs"]
+__all__ = ["app"]
 
 app = typer.Typer(
     help="Replay a data set through the real secure code on this machine.", no_args_is_help=True
@@ -154,22 +155,6 @@ def prepare(
 app.command("compare")(compare)
 app.command("replay")(replay)
 app.command("identifiability")(identifiability)
-
-
-def parse_pairs(pairs: list[str]) -> dict[str, Any]:
-    """Return the parameters of ``-p key=value`` options; ``account`` may be given several times."""
-    parameters: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key.strip():
-            raise ParameterError(f"-p {pair!r} is not KEY=VALUE", "Write for example -p alpha=0.85")
-        if key.strip() == "account":
-            parameters.setdefault("account", []).append(value.strip())
-            continue
-        if key.strip() in parameters:
-            raise ParameterError(f"-p {key.strip()} is given twice", "Give it once")
-        parameters[key.strip()] = value.strip()
-    return parameters
 
 
 def _read_parameters(path: Path | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from bank_node.node.client import ask
 from bank_node.node.config import default_folder, read_config
-from undercurrent.runs import JsonOption, NodeOption
+from undercurrent.options import JsonOption, NodeOption
 from undercurrent.setup import backup, init, restore
 from undercurrent.waiting import describe_time
 

@@ -42,7 +42,7 @@ from bank_node.people import (
     set_role,
 )
 from bank_node.store import Database
-from undercurrent.runs import JsonOption, NodeOption
+from undercurrent.options import JsonOption, NodeOption
 from undercurrent.waiting import describe_time
 
 __all__ = ["app"]

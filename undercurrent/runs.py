@@ -12,20 +12,15 @@ from rich.text import Text
 from bank_node.errors import OutputExistsError
 from bank_node.node.client import ask
 from bank_node.node.config import default_folder
-from undercurrent.lab import parse_pairs
+from undercurrent.options import JsonOption, NodeOption, parse_pairs
 from undercurrent.rows import show_rows, write_rows
 from undercurrent.waiting import describe_time, wait_for_run
 
-__all__ = ["NodeOption", "app"]
+__all__ = ["app"]
 
 app = typer.Typer(
     help="Joint runs: propose, approve, reject, list, show, result.", no_args_is_help=True
 )
-
-NodeOption = Annotated[
-    Path | None, typer.Option("--node", metavar="DIR", help="The node's folder. [default: node]")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.callback()

@@ -11,9 +11,8 @@ from rich.console import Console
 from bank_node.errors import OutputExistsError, ParameterError
 from bank_node.node.client import ask
 from bank_node.node.config import default_folder
-from undercurrent.lab import parse_pairs
+from undercurrent.options import JsonOption, NodeOption, parse_pairs
 from undercurrent.rows import show_rows, write_rows
-from undercurrent.runs import JsonOption, NodeOption
 from undercurrent.waiting import wait_for_run
 
 __all__ = ["trace"]

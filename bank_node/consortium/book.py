@@ -14,7 +14,7 @@ from bank_node.consortium.verification import (
     check_version,
     verify_agreement,
 )
-from bank_node.identity.files import make_private_folder, replace_file
+from bank_node.files import make_private_folder, replace_file
 
 __all__ = ["Book"]
 

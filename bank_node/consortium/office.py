@@ -30,6 +30,7 @@ from bank_node.consortium.request import (
 )
 from bank_node.consortium.terms import check_terms
 from bank_node.consortium.verification import check_members, check_version
+from bank_node.files import PUBLIC, replace_file
 from bank_node.identity import (
     Authority,
     AuthorityError,
@@ -41,7 +42,6 @@ from bank_node.identity import (
     latest,
     verify,
 )
-from bank_node.identity.files import PUBLIC, replace_file
 from bank_node.job import CredentialPaths
 
 __all__ = [

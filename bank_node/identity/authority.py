@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
+from bank_node.files import PUBLIC, create_file, make_private_folder, replace_file
 from bank_node.identity.certificates import check_authority, check_request, parse_request
 from bank_node.identity.errors import AuthorityError, CertificateError
-from bank_node.identity.files import PUBLIC, create_file, make_private_folder, replace_file
 from bank_node.identity.keys import load_tls_key
 from bank_node.job import CredentialPaths
 from graph_mpc.session import party_uri

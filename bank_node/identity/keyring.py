@@ -11,10 +11,10 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from bank_node.files import PUBLIC, make_private_folder, replace_file
 from bank_node.identity.certificates import fingerprint as fingerprint_of
 from bank_node.identity.certificates import parse_certificate
 from bank_node.identity.errors import CertificateError, MissingKeyError
-from bank_node.identity.files import PUBLIC, make_private_folder, replace_file
 from bank_node.identity.keys import SigningKey, load_tls_key, numbered
 from bank_node.job import CredentialPaths
 

@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from bank_node.files import create_file, make_private_folder
 from bank_node.identity.errors import BadKeyError, MissingKeyError, ReadableKeyError
-from bank_node.identity.files import create_file, make_private_folder
 
 __all__ = [
     "SigningKey",

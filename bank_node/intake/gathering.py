@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bank_node.errors import DataError, UnreadableFileError
 from bank_node.intake.accounts import Snapshot, stage_accounts
@@ -11,10 +11,12 @@ from bank_node.intake.batch import Batch, Source, stage_payments
 from bank_node.intake.errors import ChangingFileError, MissingSourceError
 from bank_node.intake.files import Found, read_steadily
 from bank_node.intake.position import Position
-from bank_node.intake.postgresql import Reader, open_reader
 from bank_node.intake.report import Refused
 from bank_node.raw_tables import TableSpec
 from bank_node.rules import ACCOUNTS, TRANSACTIONS
+
+if TYPE_CHECKING:
+    from bank_node.intake.postgresql import Reader
 
 __all__ = ["Gathered", "gather_database", "gather_files"]
 
@@ -140,6 +142,8 @@ def gather_database(batch: Batch, position: Position, held: str) -> Gathered:
         DataError: a column is missing, or the text is not UTF-8.
         DatabaseSourceError: the database cannot be reached, or refuses.
     """
+    from bank_node.intake.postgresql import open_reader  # The driver, for those who need it.
+
     gathered = Gathered(position, held, accounts_label="PostgreSQL, accounts")
     with open_reader(batch.config) as reader:
         accounts = _copied(batch, reader, ACCOUNTS, "")
@@ -152,7 +156,7 @@ def gather_database(batch: Batch, position: Position, held: str) -> Gathered:
     return gathered
 
 
-def _copied(batch: Batch, reader: Reader, spec: TableSpec, last: str) -> Source:
+def _copied(batch: Batch, reader: "Reader", spec: TableSpec, last: str) -> Source:
     target: Path = batch.work / f"copied-{spec.name}.csv"
     theirs = {name: text for name, text in batch.config.columns.items() if name in spec.columns}
     reader.copy(replace(spec, names=theirs), target, reader.since(last))

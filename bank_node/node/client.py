@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from bank_node.errors import UndercurrentError
-from bank_node.node.control import PERSON_HEADER, short_name
+from bank_node.node.control_socket import PERSON_HEADER, short_name
 from bank_node.node.errors import NotRunningError
 
 __all__ = ["RemoteError", "ask"]

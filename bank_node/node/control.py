@@ -8,8 +8,8 @@ command line gives, for the audit log; it is as trustworthy as the node's user.
 
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -22,13 +22,11 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from bank_node.errors import ParameterError, UndercurrentError
+from bank_node.node.control_socket import PERSON_HEADER, short_name
 from bank_node.operation.serving import running
 from graph_mpc.errors import EngineError
 
-__all__ = ["Controlled", "Proposal", "Question", "control_app", "serve_control", "short_name"]
-
-PERSON_HEADER = "x-person"
-_LONGEST_PATH = 100
+__all__ = ["Controlled", "Proposal", "Question", "control_app", "serve_control"]
 
 
 class _Form(BaseModel):
@@ -219,16 +217,3 @@ def _listen(path: Path) -> socket.socket:
 
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
-
-
-@contextmanager
-def short_name(path: Path) -> Iterator[str]:
-    """Give a name of a socket that the system takes: they end at about a hundred characters."""
-    if len(str(path)) <= _LONGEST_PATH:
-        yield str(path)
-        return
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)

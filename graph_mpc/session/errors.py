@@ -37,6 +37,7 @@ class SessionError(Exception):
     """Base of all errors of a session."""
 
     code: ClassVar[str] = "session.error"
+    exit_code: ClassVar[int] = 1
     default_remedy: ClassVar[str] = "See the log of this party's worker."
 
     def __init__(
@@ -111,6 +112,7 @@ class PeerError(SessionError):
     """A failure for which another party is named."""
 
     default_remedy = "Ask that party, then start the run again."
+    exit_code = 4
 
 
 class PeerLost(PeerError):

@@ -21,8 +21,8 @@ from simdata.identifiability import (
     released_range,
 )
 from simdata.unknowns import _solved_by_structure, determined, score_intervals
-from undercurrent.cli import app
 from undercurrent.identifiability import read_graph
+from undercurrent.lab import app
 
 HEADER = "tx_id,timestamp,from_bank,from_account,to_bank,to_account,amount,currency\n"
 EVERY = 1_000_000
@@ -221,7 +221,7 @@ def test_random_graphs_have_the_shape_asked_for() -> None:
 
 def test_the_command_is_the_same_for_the_same_seed() -> None:
     """Two runs print the same JSON; another seed, another."""
-    args = ["lab", "identifiability", "--accounts", "90", "--in-degree", "2,3", "--json"]
+    args = ["identifiability", "--accounts", "90", "--in-degree", "2,3", "--json"]
     one, two = (CliRunner().invoke(app, args) for _ in range(2))
     assert one.exit_code == 0
     assert one.output == two.output
@@ -253,7 +253,7 @@ def test_the_command_is_the_same_for_the_same_seed() -> None:
 )
 def test_wrong_options_are_refused_by_name(options: list[str], words: str) -> None:
     """The error is one line that names the option."""
-    result = CliRunner().invoke(app, ["lab", "identifiability", *options])
+    result = CliRunner().invoke(app, ["identifiability", *options])
     assert isinstance(result.exception, ParameterError)
     assert words in str(result.exception)
     assert "\n" not in str(result.exception)
@@ -293,7 +293,7 @@ def test_the_graph_of_a_data_set_is_the_one_the_banks_agree_on(tmp_path: Path) -
     assert graph.score.tolist() == [0.1, 0.2, 0.8, 0.6]
     found = look(graph, "exact")
     assert (found.senders, found.determined) == (2, 1.0)
-    args = ["lab", "identifiability", str(folder), "--policy", "exact", "--json"]
+    args = ["identifiability", str(folder), "--policy", "exact", "--json"]
     (row,) = json.loads(CliRunner().invoke(app, args).output)["rows"]
     assert (row["in_degree"], row["senders"], row["determined"]) == (None, 2, 1.0)
 

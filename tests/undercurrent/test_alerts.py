@@ -330,7 +330,7 @@ def test_words_of_others_are_not_obeyed(run: Run, made: SmallOffice) -> None:
 
 def test_every_command_has_an_example(run: Run) -> None:
     """Each command's help shows how it is used."""
-    group = typer.main.get_command(cli.app).commands["alerts"]  # type: ignore[attr-defined]
+    group = typer.main.get_command(cli.command_line("alerts")).commands["alerts"]  # type: ignore[attr-defined]
     commands = {n: c for n, c in group.commands.items() if n != "rules"}
     commands |= group.commands["rules"].commands
     assert len(commands) == 18

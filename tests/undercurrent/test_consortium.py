@@ -35,10 +35,6 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a command in an empty folder: exit code, standard output, standard error."""
-    app = typer.Typer()
-    app.callback()(lambda: None)
-    app.add_typer(consortium.app, name="consortium")
-    monkeypatch.setattr(cli, "app", app)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     for name in "ABC":

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import os
 import re
+import subprocess
+import sys
 
 import pytest
+import typer
 
 from bank_node.errors import ParameterError
 from undercurrent import cli
-from undercurrent.lab import parse_pairs
+from undercurrent.options import parse_pairs
 from undercurrent.progress import run_interruptible, show_progress
 
 COMMANDS = [
@@ -93,3 +98,54 @@ def test_what_was_run_is_returned() -> None:
     assert run_interruptible(well()) == 4
     with pytest.raises(ParameterError):
         run_interruptible(badly())
+
+
+def test_the_help_says_of_each_command_what_it_says_itself() -> None:
+    """Purposes stand in a table, so that the help need not load the commands."""
+    group = typer.main.get_command(cli.command_line(*cli.COMMANDS))
+    for name, place in cli.COMMANDS.items():
+        help_text = group.commands[name].help  # type: ignore[attr-defined]
+        assert " ".join(help_text.split("\n\n")[0].split()) == place.purpose
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        ("--help", {"numpy", "sqlalchemy", "pyarrow"}),
+        ("--version", {"numpy", "sqlalchemy", "pyarrow"}),
+        ("runs list --help", {"scipy", "numba", "fastapi", "simdata", "uvicorn", "psycopg"}),
+        ("alerts list --help", {"scipy", "numba", "fastapi", "simdata", "uvicorn", "psycopg"}),
+        ("lab run --help", {"sqlalchemy", "fastapi", "uvicorn"}),
+    ],
+)
+def test_a_command_loads_no_more_than_it_needs(arguments: str, unwanted: set[str]) -> None:
+    """Whoever asks a node, or for help, does not wait for what computes."""
+    code = (
+        "import sys; from undercurrent.cli import run; run(sys.argv[1:]);"
+        "print('\\n', sorted(sys.modules))"
+    )
+    program = [sys.executable, "-c", code, *arguments.split()]
+    ended = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60)
+    loaded = set(ast.literal_eval(ended.stdout.splitlines()[-1].strip()))
+    assert "typer" in loaded
+    assert loaded & unwanted == set()
+
+
+def test_a_mistyped_command_is_put_right(capsys: pytest.CaptureFixture[str]) -> None:
+    """Commands that are not loaded are proposed, too."""
+    assert cli.run(["alert", "list"]) == 2
+    assert "alerts" in capsys.readouterr().err
+
+
+def test_the_shell_completes_every_command() -> None:
+    """Completion knows what each command takes."""
+    environment = os.environ | {
+        "_UNDERCURRENT_COMPLETE": "complete_bash",
+        "COMP_WORDS": "undercurrent audit ver",
+        "COMP_CWORD": "2",
+    }
+    program = [sys.executable, "-m", "undercurrent"]
+    ended = subprocess.run(
+        program, capture_output=True, text=True, check=False, timeout=60, env=environment
+    )
+    assert ended.stdout.split() == ["verify"]

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bank_node.files import create_file, replace_file
 from bank_node.identity import (
     Authority,
     AuthorityError,
@@ -38,7 +39,6 @@ from bank_node.identity import (
     latest,
     verify,
 )
-from bank_node.identity.files import create_file, replace_file
 from bank_node.identity.keys import _SMALL_ORDER
 from graph_mpc.session import Member, SessionConfig, ThrowawayAuthority
 from graph_mpc.session.tls import check_own_certificate, client_context, server_context
