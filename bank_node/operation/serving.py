@@ -36,7 +36,9 @@ def bound(address: Address, port: int, what: str, section: str) -> socket.socket
         ListenError: the port cannot be had.
     """
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends at once only over connections whose socket names TCP; else an answer in two
+    # parts waits 40 ms for the receiver's delayed acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((str(address), port))

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bank_node.operation.errors import ListenError, NotLoopbackError
 from bank_node.operation.http import operation_app, serve
 from bank_node.operation.metrics import NodeMetrics, label
+from bank_node.operation.serving import address_of, bound
 
 
 @dataclass
@@ -43,6 +44,23 @@ def samples(source: Source) -> dict[str, float]:
             inside = ",".join(f"{k}={v}" for k, v in sorted(sample.labels.items()))
             found[f"{sample.name}{{{inside}}}"] = sample.value
     return found
+
+
+async def test_answers_are_sent_at_once() -> None:
+    """Nagle's algorithm is off on the connections: it would hold back the body of each answer."""
+    off: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def taken(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        taken_socket = writer.get_extra_info("socket")
+        off.set_result(taken_socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    listener = bound(address_of("localhost"), 0, "a test", "http")
+    async with await asyncio.start_server(taken, sock=listener):
+        _reader, writer = await asyncio.open_connection(*listener.getsockname())
+        assert await off == 1
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_answers_follow_the_daemon() -> None:
