@@ -1,11 +1,13 @@
-"""PageRank in plain over a pooled graph: what the secure result must agree with."""
+"""PageRank in plain over a pooled graph: what the secure result must agree with.
+
+SciPy and networkx are loaded where they are used: a worker of a joint run loads this module, with
+the package, and needs neither.
+"""
 
 import math
 from dataclasses import dataclass, replace
 
-import networkx as nx
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from pagerank.direction import Direction
@@ -55,6 +57,8 @@ def plain_pagerank(
     Dangling accounts pass their score on by the personalisation, as in ``networkx.pagerank``.  Each
     step shrinks the error by alpha, so after a fixed number of steps only rounding is left.
     """
+    import scipy.sparse as sp
+
     n = graph.accounts
     p = np.full(n, 1.0 / n) if personalisation is None else personalisation / personalisation.sum()
     a = sp.csr_array((graph.weight, (graph.target, graph.source)), shape=(n, n))
@@ -77,6 +81,9 @@ def networkx_pagerank(
     graph: PooledGraph, alpha: float = 0.85, personalisation: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
     """Return ``networkx.pagerank`` run to convergence, (accounts,)."""
+    import networkx as nx
+    import scipy.sparse as sp
+
     pooled: nx.DiGraph = nx.DiGraph()
     pooled.add_nodes_from(range(graph.accounts))
     a = sp.coo_array(

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 __all__ = ["SlicedGraph", "plain_risk_propagation"]
@@ -44,6 +43,8 @@ def plain_risk_propagation(
         risk: float64 (n,), in [0, 1].
         deltas: delta_k for k = 1..K, the same in each slice.
     """
+    import scipy.sparse as sp  # A worker loads this module, and does without.
+
     n = graph.accounts
     s = np.asarray(risk, np.float64)
     for t in range(graph.slices):
