@@ -7,6 +7,7 @@ itself, and the operator is told why.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -169,10 +170,11 @@ def test_killed_between_result_and_store(
 def test_attempts_end_with_the_reason(nodes: LocalConsortium) -> None:
     """A run that fails again and again is given up by all, and says who failed and how."""
     run_id = approved(nodes, SLOW)
-    for _attempt in range(3):
-        until(nodes, C, run_id, "running")
-        _kill_worker_of(nodes.processes[C].pid)
-        until(nodes, C, run_id, "failed", "consented", "ready", "abandoned")
+    for attempt in (1, 2, 3):
+        nodes.wait_for(
+            functools.partial(_worker_killed, nodes, C, run_id, attempt),
+            f"{C} has no worker in attempt {attempt}",
+        )
     for member in (A, B, C):
         run = nodes.wait_for_run(member, run_id)
         assert run["phase"] == "abandoned"
@@ -184,22 +186,31 @@ def test_attempts_end_with_the_reason(nodes: LocalConsortium) -> None:
     assert left["bits"] - left["left"] >= 3 * run["bits"][A]
 
 
-def _kill_worker_of(daemon: int) -> None:
-    """Kill the worker process of a node."""
+def _worker_killed(nodes: LocalConsortium, member: str, run_id: str, attempt: int) -> bool:
+    """Kill the worker of a node if it runs the attempt, and tell whether it did."""
+    run = nodes.ask(member, "GET", f"/runs/{run_id}")
+    if (run["attempt"], run["phase"]) != (attempt, "running"):
+        return False
+    daemon = nodes.processes[member].pid
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             parent = int(path.read_text().rsplit(")", 1)[1].split()[1])
             line = (path.parent / "cmdline").read_bytes()
             if parent == daemon and b"bank_node.worker" in line:
                 os.kill(int(path.parent.name), signal.SIGKILL)
+                return True
+    return False
 
 
 def test_the_rest_is_queued(nodes: LocalConsortium) -> None:
     """Of four runs two are computed at a time; the rest wait and are computed afterwards."""
     runs = [approved(nodes, SLOW) for _ in range(4)]
     most = 0
-    while any(phase(nodes, A, run_id) not in ("stored", "abandoned") for run_id in runs):
-        now = [phase(nodes, A, run_id) for run_id in runs]
+    now = [""]
+    while any(p not in ("stored", "abandoned") for p in now):
+        # All at one moment: asked one after another, a run and the one that follows it could count.
+        listed = {run["run_id"]: run["phase"] for run in nodes.ask(A, "GET", "/runs")}
+        now = [listed[run_id] for run_id in runs]
         most = max(most, sum(p in ("ready", "running") for p in now))
         time.sleep(0.05)
     assert most == 2

@@ -28,7 +28,8 @@ app.command("restore")(restore)
 
 ROOT = Path(__file__).parents[2]
 HERE = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs ignore it.
 from tests.undercurrent.test_setup import app
 from bank_node.errors import UndercurrentError
 try:

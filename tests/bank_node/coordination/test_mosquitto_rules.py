@@ -175,6 +175,10 @@ async def test_retained_messages_survive_an_orderly_restart(tmp_path: Path) -> N
     with mosquitto(CONSORTIUM, tmp_path, persistence=True) as broker:
         async with member(broker.config("bank-a"), "bank-a") as a:
             await a.bus.publish("status", "status/bank-a", {}, retain=True, lifetime=HOUR)
+        # Mosquitto says the wills of all that it believes connected when it ends; by the time it
+        # has let another member in, it has read that the first left in good order.
+        async with member(broker.config("bank-c"), "bank-c"):
+            pass
         broker.stop()
         broker.start()
         async with member(broker.config("bank-b"), "bank-b") as b:
