@@ -218,6 +218,7 @@ def test_the_rest_is_queued(nodes: LocalConsortium) -> None:
         stored_by_all(nodes, run_id)
 
 
+@pytest.mark.slow
 def test_a_broker_killed_and_restarted(data: Path, tmp_path: Path) -> None:
     """With the broker gone in mid-run the workers go on; with it back the results are stored."""
     members = members_of(data, [A, B, C])

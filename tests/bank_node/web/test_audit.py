@@ -13,8 +13,8 @@ from sqlalchemy import update
 from bank_node.store.tables import AuditRow
 from tests.bank_node.desk_world import AUDREY, OTTO, TRACE, SmallOffice
 from tests.bank_node.web.conftest import violations
+from tests.bank_node.web.looks import LOOKS
 
-LOOKS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 _NUMBER = re.compile(r'<td class="num" title="[0-9a-f]{64}">(\d+)</td>')
 
 

@@ -15,8 +15,7 @@ from bank_node.web import operation_checkup
 from bank_node.web.operation_checkup import Checkups
 from tests.bank_node.desk_world import PASSWORD, SECOND, SmallOffice
 from tests.bank_node.web.conftest import violations
-
-LOOKS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+from tests.bank_node.web.looks import LOOKS
 
 
 @pytest.mark.parametrize(

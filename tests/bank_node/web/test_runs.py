@@ -18,10 +18,10 @@ from bank_node.node.control import Proposal
 from tests.bank_node.consortium.consortium import Consortium, seat, terms
 from tests.bank_node.desk_world import BANK, MARCH, OWN, RUNS, SmallOffice
 from tests.bank_node.web.conftest import violations
+from tests.bank_node.web.looks import LOOKS
 
 WAITING = "e" * 24
 MEMBERS = (BANK, "BANKB", "BANKC")
-LOOKS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 PROPOSAL = {
     "analysis": "risk-propagation", "policy": "bands:0.2,0.5,0.8", "iterations": "4", "delta": "",
     "slice": "", "since": "2026-03-01", "until": "2026-03-30",

@@ -29,6 +29,7 @@ from tests.bank_node.desk_world import (
     stored_run,
 )
 from tests.bank_node.web.conftest import violations
+from tests.bank_node.web.looks import LOOKS
 from tests.bank_node.web.test_runs import install_agreement
 
 ON_ITS_WAY = "t" * 24
@@ -36,7 +37,6 @@ FORM = {
     "accounts": "A001", "since": "2026-03-01", "until": "2026-03-30", "direction": "forward",
     "slice": "1d", "hops": "3", "policy": "exact",
 }  # fmt: skip
-LOOKS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 
 
 @pytest.fixture
