@@ -217,10 +217,10 @@ def small_office(
 
 @contextmanager
 def office_on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallOffice]:
-    """Give the office on the database that a fixture's parameter names; closed at the end."""
+    """Give the office on the database that a fixture's parameter names, or on SQLite; close it."""
     with ExitStack() as stack:
         url = f"sqlite:///{tmp_path / 'node.db'}"
-        if request.param == "postgresql":
+        if getattr(request, "param", "sqlite") == "postgresql":
             cluster = request.getfixturevalue("postgresql_cluster")
             name = cluster.new_database()
             stack.callback(cluster.drop, name)

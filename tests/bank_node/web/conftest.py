@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,8 +16,10 @@ import pytest
 import pytest_asyncio
 import uvicorn
 
+from bank_node.operation.serving import address_of, bound
 from bank_node.web import web_app
-from tests.bank_node.desk_world import PASSWORD, SmallOffice, small_office
+from tests.bank_node.desk_world import PASSWORD, SmallOffice, office_on
+from tests.services import postgresql_cluster  # noqa: F401 - a fixture
 
 CHROMIUM = Path("/usr/bin/chromium")
 URL = "http://desk"
@@ -54,11 +55,10 @@ def visitor(office: SmallOffice, **more: Any) -> Visitor:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Iterator[SmallOffice]:
-    """Give an office on SQLite."""
-    office = small_office(f"sqlite:///{tmp_path / 'node.db'}", tmp_path)
-    yield office
-    office.close()
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallOffice]:
+    """Give an office on SQLite, or on the database that an indirect parameter names."""
+    with office_on(request, tmp_path) as office:
+        yield office
 
 
 @pytest_asyncio.fixture
@@ -84,7 +84,7 @@ async def stranger(office: SmallOffice, **more: Any) -> AsyncIterator[Visitor]:
 @pytest.fixture
 def served(made: SmallOffice) -> Iterator[str]:
     """Serve the application on a free port of loopback; give its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = bound(address_of("127.0.0.1"), 0, "a test", "web")
     config = uvicorn.Config(web_app(made.office), log_level="critical", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -32,6 +32,7 @@ Visit = Callable[[str], Any]
 ROLES = {"ann": "analyst", "sue": "supervisor", "audrey": "auditor", "otto": "operator"}
 READERS = {"analyst", "supervisor", "auditor"}
 ALL = {*READERS, "operator"}
+EITHER = pytest.mark.parametrize("made", ["sqlite", "postgresql"], indirect=True)
 PAGES = {
     "/": ALL,
     "/alerts": READERS,
@@ -110,6 +111,7 @@ def alert_ids(html: str) -> list[int]:
     return [int(n) for n in re.findall(r'href="/alerts/(\d+)" data-open', html)]
 
 
+@EITHER
 async def test_the_list_filters_and_sorts(visit: Visit, made: SmallOffice) -> None:
     """Status, severity, rule, account and run choose what the desk's filter chooses."""
     one = await visit("ann")
@@ -242,6 +244,7 @@ async def test_selected_alerts_become_a_case_per_customer(visit: Visit, made: Sm
     assert len(cases) == len(subjects)
 
 
+@EITHER
 async def test_selected_alerts_become_cases_all_or_none(visit: Visit, made: SmallOffice) -> None:
     """If one of the alerts changed since the list was shown, no case is opened."""
     one = await visit("ann")
@@ -280,6 +283,7 @@ async def act(one: Any, case: int, action: str, version: int, **more: str) -> An
     return await one.submit(f"/cases/{case}/act", form)
 
 
+@EITHER
 async def test_a_case_goes_from_new_to_closed_by_four_eyes(visit: Visit, made: SmallOffice) -> None:
     """Take, begin, submit by one; the second, who never worked on it, approves."""
     ann, sue = await visit("ann"), await visit("sue")
@@ -390,6 +394,7 @@ async def test_the_next_case_is_taken(visit: Visit, made: SmallOffice) -> None:
     assert "There is no new case." in (await one.get(done.headers["location"])).text
 
 
+@EITHER
 async def test_a_supervisor_assigns_many_cases_or_none(visit: Visit, made: SmallOffice) -> None:
     """If one of the selected cases has changed, none of them is assigned."""
     one = await visit("sue")
@@ -526,6 +531,7 @@ def test_the_token_of_a_form_is_found() -> None:
     assert csrf_of('<input type="hidden" name="csrf" value="abc">') == "abc"
 
 
+@EITHER
 @pytest.mark.parametrize("name", ["ann", "sue", "audrey", "otto"])
 async def test_every_link_of_a_page_leads_somewhere(visit: Visit, name: str) -> None:
     """No page offers a link that its reader cannot open."""
