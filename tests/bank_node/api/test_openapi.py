@@ -10,6 +10,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.checks import negative_data_rejection
 from starlette.applications import Starlette
 
 from bank_node.api.app import bare_app
@@ -24,7 +25,9 @@ _CONFIG: dict[str, Any] = {
     "checks": {
         "positive_data_acceptance": {
             "expected-statuses": ["2xx", "401", "403", "404", "409", "422", "423"]
-        }
+        },
+        # What is too long for the schema may be too large for the server already.
+        "negative_data_rejection": {"expected-statuses": ["4xx"]},
     }
 }
 
@@ -91,7 +94,18 @@ _PATIENT: dict[str, Any] = {
 
 
 def _check(case: Any, token: str) -> None:
-    case.call_and_validate(headers={"Authorization": f"Bearer {token}"})
+    headers = {"Authorization": f"Bearer {token}"}
+    unchecked = [negative_data_rejection] if _looks_well_on_the_wire(case) else []
+    case.call_and_validate(headers=headers, excluded_checks=unchecked)
+
+
+def _looks_well_on_the_wire(case: Any) -> bool:
+    """Whether what breaks the schema of the query may not be seen in it.
+
+    A parameter without a name or without values is not sent; of one sent twice, the last counts.
+    """
+    query = case.query or {}
+    return any(not name or isinstance(value, list) for name, value in query.items())
 
 
 @pytest.mark.timeout(300)
