@@ -167,7 +167,8 @@ def _explain_usage(error: TyperException) -> int:
         return 2
     ctx = getattr(error, "ctx", None)
     command = ctx.command_path if ctx is not None else "undercurrent"
-    return _complain(f"{message.removesuffix('.')}. See {command} --help", 2)
+    ended = message if message.endswith((".", "?")) else f"{message}."
+    return _complain(f"{ended} See {command} --help", 2)
 
 
 def _complain(message: str, exit_code: int) -> int:

@@ -134,7 +134,8 @@ def test_a_command_loads_no_more_than_it_needs(arguments: str, unwanted: set[str
 def test_a_mistyped_command_is_put_right(capsys: pytest.CaptureFixture[str]) -> None:
     """Commands that are not loaded are proposed, too."""
     assert cli.run(["alert", "list"]) == 2
-    assert "alerts" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert "'alerts'? See undercurrent --help" in said
 
 
 def test_the_shell_completes_every_command() -> None:
