@@ -9,7 +9,7 @@ import os
 import secrets
 from pathlib import Path
 
-__all__ = ["create_file", "make_private_folder", "replace_file"]
+__all__ = ["create_file", "make_private_folder", "replace_file", "sync"]
 
 PRIVATE = 0o600
 PUBLIC = 0o644
@@ -34,7 +34,7 @@ def create_file(path: Path, data: bytes, mode: int = PRIVATE) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
     finally:
         temporary.unlink()
-    _sync_folder(path.parent)
+    sync(path.parent)
 
 
 def replace_file(path: Path, data: bytes, mode: int = PRIVATE) -> None:
@@ -45,7 +45,7 @@ def replace_file(path: Path, data: bytes, mode: int = PRIVATE) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync(path.parent)
 
 
 def _beside(path: Path, data: bytes, mode: int) -> Path:
@@ -63,8 +63,9 @@ def _beside(path: Path, data: bytes, mode: int) -> Path:
     return temporary
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Have a file, or what was made or renamed in a folder, be on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

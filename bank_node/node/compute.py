@@ -6,7 +6,6 @@ into the job only, which reaches the worker on its standard input.
 """
 
 import json
-import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from bank_node.consortium import Agreement, RunManifest
+from bank_node.files import sync
 from bank_node.job import CredentialPaths, DataSource, Deadlines, Job, Manifest, MemberEntry
 from bank_node.launcher import WorkerExit, run_workers
 from bank_node.node.statement import Progress
@@ -172,12 +172,12 @@ def finish(out: Path, report: Mapping[str, Any]) -> None:
     """Make a worker's result durable: the report is the last file, and all are synced to disk."""
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path in out.iterdir():
-        _sync(path)
+        sync(path)
     temporary = out / f".{_REPORT}"
     temporary.write_text(json.dumps(report), "utf-8")
-    _sync(temporary)
+    sync(temporary)
     temporary.replace(out / _REPORT)
-    _sync(out)
+    sync(out)
 
 
 def read_report(out: Path) -> dict[str, Any] | None:
@@ -210,13 +210,5 @@ def _read(path: Path, text: tuple[str, ...]) -> pa.Table:
 def sync_tree(folder: Path) -> None:
     """Make all files below a folder durable."""
     for path in sorted(folder.rglob("*"), reverse=True):
-        _sync(path)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(path)
+    sync(folder)

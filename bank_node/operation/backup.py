@@ -25,6 +25,7 @@ from typing import Any
 
 from sqlalchemy import make_url
 
+from bank_node.files import sync
 from bank_node.node.config import CONFIG_NAME, NodeConfig, read_config
 from bank_node.operation.errors import BackupError
 from bank_node.versions import versions
@@ -37,7 +38,6 @@ __all__ = [
     "BackupReport",
     "backup",
     "sqlite_file",
-    "sync_folder",
 ]
 
 FORMAT = 1
@@ -227,7 +227,7 @@ def _write(work: Path, listed: dict[str, Any], target: Path) -> None:
         os.link(temporary, target)
     finally:
         temporary.unlink()
-    sync_folder(target.parent)
+    sync(target.parent)
 
 
 def _nobody(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -235,12 +235,3 @@ def _nobody(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uname = member.gname = ""
     member.mode = 0o600
     return member
-
-
-def sync_folder(folder: Path) -> None:
-    """Let what was renamed or made in a folder be on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,10 +14,10 @@ from sqlalchemy.exc import ArgumentError
 
 from bank_node.coordination import BrokerConfig
 from bank_node.errors import UndercurrentError
+from bank_node.files import sync
 from bank_node.identity import SigningKey, create_signing_key, create_tls_key
 from bank_node.node.config import CONFIG_NAME, read_config
 from bank_node.node.errors import ConfigurationError
-from bank_node.operation.backup import sync_folder
 from bank_node.operation.errors import AnswerError, NodeFolderError
 from bank_node.operation.source import data_of
 from bank_node.operation.template import Answers, node_toml
@@ -58,9 +58,9 @@ def create_node(folder: Path, answers: Answers) -> NodeFolder:
             _write_settings(work, answers)
             public = SigningKey.load(create_signing_key(work / "keys")).public
             create_tls_key(work / "keys")
-            sync_folder(work)
+            sync(work)
             work.rename(folder)
-        sync_folder(folder.absolute().parent)
+        sync(folder.absolute().parent)
     except OSError as error:
         raise NodeFolderError(
             f"{folder} cannot be made ({error.strerror})", "Name a place that this user may write"

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from bank_node.files import sync
 from bank_node.node.config import CONFIG_NAME, NodeConfig, read_config
 from bank_node.operation.backup import (
     DATABASE_NAME,
@@ -28,7 +29,6 @@ from bank_node.operation.backup import (
     FORMAT,
     LIST_NAME,
     sqlite_file,
-    sync_folder,
 )
 from bank_node.operation.errors import NodeFolderError, RestoreError
 from bank_node.people.tables import SessionRow
@@ -111,7 +111,7 @@ def restore(source: Path, folder: Path, *, now: int, person: str = "node") -> Re
         notes = _notes(config, listed)
         (work / DAYS_NAME).unlink(missing_ok=True)
         work.rename(folder)
-        sync_folder(folder.absolute().parent)
+        sync(folder.absolute().parent)
     except OSError as error:
         raise RestoreError(
             f"{folder}: the backup cannot be restored ({error.strerror})",
