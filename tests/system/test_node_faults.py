@@ -101,6 +101,20 @@ def until(nodes: LocalConsortium, member: str, run_id: str, *phases: str) -> Non
     )
 
 
+def computing(nodes: LocalConsortium, member: str, run_id: str) -> None:
+    """Wait until a member's worker has met the others and iterates.
+
+    ``running`` is stated before the worker is started: a node that stands still from then on may
+    never have given its worker a job.
+    """
+
+    def iterates() -> bool:
+        progress = nodes.ask(member, "GET", f"/runs/{run_id}")["progress"]
+        return bool(progress) and progress["phase"] == "iterate"
+
+    nodes.wait_for(iterates, f"the worker of {member} does not iterate")
+
+
 def check_same(
     nodes: LocalConsortium, run_id: str, expected: dict[str, dict[str, float]], times: int = 1
 ) -> None:
@@ -132,7 +146,7 @@ def test_killed_in_mid_computation(
 ) -> None:
     """A run whose node dies in mid-computation is closed, tried again, and stored by all once."""
     run_id = approved(nodes, SLOW)
-    until(nodes, B, run_id, "running")
+    computing(nodes, B, run_id)
     nodes.kill(B)
     until(nodes, A, run_id, "failed", "consented", "ready")
     assert results(nodes, A, run_id) == {}
@@ -149,7 +163,7 @@ def test_killed_between_result_and_store(
 ) -> None:
     """A node that dies with a result in hand stores it when it is back and all have voted."""
     run_id = approved(nodes, SLOW)
-    until(nodes, B, run_id, "running")
+    computing(nodes, B, run_id)
     # B's daemon stands still, its worker goes on: the others have their results and wait for B.
     stopped = nodes.processes[B]
     stopped.send_signal(signal.SIGSTOP)
@@ -228,7 +242,7 @@ def test_a_broker_killed_and_restarted(data: Path, tmp_path: Path) -> None:
         nodes.wait_until_ready()
         run_id = propose(nodes, A, **SLOW)
         for member in (A, B, C):
-            until(nodes, member, run_id, "running")
+            computing(nodes, member, run_id)
         broker.kill()
         until(nodes, A, run_id, "computed")
         nodes.wait_for(
@@ -275,7 +289,7 @@ def test_a_full_disk(data: Path, tmp_path: Path) -> None:
                 nodes.start(member)
             nodes.wait_until_ready()
             run_id = propose(nodes, A, **SLOW)
-            until(nodes, B, run_id, "running")
+            computing(nodes, B, run_id)
             _fill(disk / "filler")
             until(nodes, A, run_id, "computed")
             time.sleep(3)
@@ -375,7 +389,7 @@ def test_dropped_packets(data: Path, tmp_path: Path) -> None:
         nodes.wait_until_ready()
         run_id = propose(nodes, A, **SLOW)
         for member in (A, B, C):
-            until(nodes, member, run_id, "running")
+            computing(nodes, member, run_id)
         subprocess.run(["ip", "link", "set", "uc0", "down"], check=True)
         until(nodes, A, run_id, "failed", "consented", "ready")
         assert results(nodes, A, run_id) == {}
