@@ -12,26 +12,17 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from bank_node.consortium import (
-    CLOCK_TOLERANCE,
-    SCHEDULE,
-    Member,
-    RunManifest,
-    SignedAgreement,
-    is_scheduled_id,
-    parse_manifest,
-    scheduled_manifest,
-    sign_manifest,
-    verify_manifest_signature,
-)
+from bank_node.consortium import RunManifest, SignedAgreement, parse_manifest, sign_manifest
 from bank_node.consortium.bounds import asking_banks
 from bank_node.errors import UndercurrentError
 from bank_node.identity import SigningKey
 from bank_node.node.config import NodeConfig
 from bank_node.node.errors import RunStateError, UnknownRunError
+from bank_node.node.hearing import Hearing
 from bank_node.node.judge import Verdict, judge, most_disclosed
 from bank_node.node.machine import Limits, Move, decide
 from bank_node.node.open_run import OpenRun
+from bank_node.node.queue import Queue
 from bank_node.node.records import Entry, Records
 from bank_node.node.statement import Phase, Progress, Statement, StatementError, parse_statement
 from bank_node.node.words import about, failure_of, measured, own_words, told_of
@@ -48,7 +39,6 @@ _LAST_WORD = 15 * _SECOND
 _AGAIN = 5 * _SECOND
 _JUDGE_AGAIN = 3 * _SECOND
 _NO_VOTES = 7 * 86_400 * _SECOND
-_LONGEST = 31 * 86_400 * _SECOND
 _MOST_OPEN = 5000
 _REMEMBERED = 2 * 86_400 * _SECOND
 
@@ -88,12 +78,6 @@ class Runner(Protocol):
     def result(self, run: OpenRun) -> Any:
         """Return the durable result, to be stored."""
         ...
-
-
-def _is_of(member: Member, port: int) -> bool:
-    """Return whether a port is one of a member's workers, as agreed."""
-    first, count = member.ports
-    return first <= port < first + count
 
 
 def _ignore(_run: OpenRun) -> None:
@@ -141,7 +125,6 @@ class RunKeeper:
         self._key = key
         self._agreement = agreement
         self._agreement_of = agreement_of
-        self._online = online
         self._padded = padded
         self._publish = publish
         self._clear = clear
@@ -152,6 +135,8 @@ class RunKeeper:
         self._began = clock()
         section = config.runs
         self._limits = Limits(section.attempts, min(section.start, 30.0), section.retry_after)
+        self._hearing = Hearing(self._agreement_for, agreement_of, clock)
+        self._queue = Queue(self.open, section.at_once, runner.is_free, online, clock)
 
     # What comes from outside.
 
@@ -208,7 +193,7 @@ class RunKeeper:
             run = await self._run_of(manifest, sender)
             if run is None or sender not in run.peers:
                 return
-            checked = self._checked(run, sender, manifest, statement)
+            checked = self._hearing.checked(run, sender, manifest, statement)
             if checked is None:
                 return
             is_news = checked != run.peers[sender]
@@ -326,7 +311,7 @@ class RunKeeper:
         if run is not None:
             self.open[run.run_id] = run
             return run
-        if not self._is_timely(manifest) or not self._may_have_id(manifest):
+        if not self._hearing.may_be_new(manifest):
             return None
         run = await self._take_up(manifest, sender, {})
         if manifest.proposer == self.me:
@@ -344,7 +329,7 @@ class RunKeeper:
         is_own: bool = False,
     ) -> OpenRun:
         members = [m.id for m in manifest.members]
-        signed = self._agreement_of(manifest) or self._agreement()
+        signed = self._agreement_for(manifest)
         if signed is not None:
             members = [m.id for m in signed.agreement.members]
         peers: dict[str, Statement | None] = {m: None for m in members if m != self.me}
@@ -356,53 +341,6 @@ class RunKeeper:
         await self._save(run, Entry(person or "schedule", "run.proposed", about(manifest)))
         self.open[run.run_id] = run
         return run
-
-    def _is_timely(self, manifest: RunManifest) -> bool:
-        """Return whether a new manifest's times can be meant: others are not even kept."""
-        now, length = self._clock(), manifest.expires - manifest.created
-        is_sane = manifest.created <= now + CLOCK_TOLERANCE and 0 < length <= _LONGEST
-        if not is_sane:
-            _LOG.warning("manifest_untimely", member=manifest.proposer)
-        return is_sane and now <= manifest.expires
-
-    def _may_have_id(self, manifest: RunManifest) -> bool:
-        """Return whether the id is the manifest's to have: those of slots belong to the schedule.
-
-        They can be computed beforehand; nobody shall take the place of a scheduled run.
-        """
-        if not is_scheduled_id(manifest.run_id):
-            return manifest.proposer != SCHEDULE
-        signed = self._agreement_of(manifest)
-        try:
-            return signed is not None and manifest == scheduled_manifest(
-                signed, manifest.schedule, manifest.slot
-            )
-        except UndercurrentError:
-            return False
-
-    def _checked(
-        self, run: OpenRun, sender: str, manifest: RunManifest, statement: Statement
-    ) -> Statement | None:
-        """Return a peer's statement if it is about the same bytes and well signed."""
-        if manifest.digest != run.manifest.digest:
-            _LOG.warning("other_manifest", member=sender, run_id=run.run_id)
-            reason = f"{sender} has another manifest under the same id"
-            return Statement("refused", code="node.other-bytes", reason=reason)
-        signed = self._agreement_of(manifest) or self._agreement()
-        ports = None if signed is None else signed.agreement.member(sender)
-        if statement.port and (ports is None or not _is_of(ports, statement.port)):
-            _LOG.warning("port_refused", member=sender, run_id=run.run_id)
-            return None
-        if not statement.signature:
-            return None if statement.phase not in ("judging", "refused", "abandoned") else statement
-        before = run.peers[sender]
-        if before is not None and before.signature == statement.signature:
-            return statement  # Verified when it first came; its key may have been replaced since.
-        keys = {} if signed is None else {m.id: m.key for m in signed.agreement.members}
-        if not verify_manifest_signature(keys.get(sender, ""), run.manifest, statement.signature):
-            _LOG.warning("signature_refused", member=sender, run_id=run.run_id)
-            return None
-        return statement
 
     def _named(self, run_id: str, *phases: str) -> OpenRun:
         found = [run for name, run in self.open.items() if name.startswith(run_id)]
@@ -436,13 +374,15 @@ class RunKeeper:
                     code="consortium.superseded",
                     reason="another agreement has come into effect",
                 )
-            move = decide(run.view(self.me, may_begin=self._may_begin(run)), *self._when())
+            may_begin = self._config.runs.enabled and self._queue.may_begin(run)
+            move = decide(run.view(self.me, may_begin=may_begin), self._clock(), self._limits)
             if move.act == "wait":
                 return
             await self._execute(run, move)
 
-    def _when(self) -> tuple[int, Limits]:
-        return self._clock(), self._limits
+    def _agreement_for(self, manifest: RunManifest) -> SignedAgreement | None:
+        """Return the agreement that counts for a manifest: the one it names, else today's."""
+        return self._agreement_of(manifest) or self._agreement()
 
     def _is_superseded(self, run: OpenRun) -> bool:
         signed = self._agreement()
@@ -511,30 +451,6 @@ class RunKeeper:
         except Exception:
             _LOG.exception("judgement_failed", run_id=run.run_id)
             return Verdict("refuse", "node.system", "the manifest cannot be judged")
-
-    def _may_begin(self, run: OpenRun) -> bool:
-        """Return whether a place is free and no run before it in the queue waits for it."""
-        if not self._config.runs.enabled:
-            return False
-        busy = [r for r in self.open.values() if r.holds_place]
-        used = {r.manifest.columns for r in busy if r.manifest.columns}
-        if run.manifest.columns in used or not self._runner.is_free():
-            return False
-        places = self._config.runs.at_once - len(busy)
-        if places <= 0 or not self._could_begin(run):
-            return False
-        for other in self.open.values():
-            if other is not run and other.order < run.order and self._could_begin(other):
-                places -= 1
-                if places <= 0:
-                    return False
-        return True
-
-    def _could_begin(self, run: OpenRun) -> bool:
-        signed = all(
-            p is not None and p.signature and self._online(m) for m, p in run.peers.items()
-        )
-        return signed and run.own.phase == "consented" and self._clock() >= run.not_before
 
     async def _execute(self, run: OpenRun, move: Move) -> None:
         told: dict[str, Any] = {"code": move.code, "reason": move.reason}

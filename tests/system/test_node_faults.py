@@ -51,6 +51,7 @@ LONG: dict[str, Any] = {
     "schedules": [],
 }
 QUICK = {"parameters": {"iterations": "20"}}
+SHORT = {"parameters": {"iterations": "100"}}
 SLOW = {"parameters": {"iterations": "600"}}
 ASKS = {"UNDERCURRENT_NODE_POLICY__APPROVE": "[]"}
 HASTE = {"UNDERCURRENT_NODE_RUNS__SILENCE": "4", "UNDERCURRENT_NODE_RUNS__START": "20"}
@@ -218,7 +219,7 @@ def _worker_killed(nodes: LocalConsortium, member: str, run_id: str, attempt: in
 
 def test_the_rest_is_queued(nodes: LocalConsortium) -> None:
     """Of four runs two are computed at a time; the rest wait and are computed afterwards."""
-    runs = [approved(nodes, SLOW) for _ in range(4)]
+    runs = [approved(nodes, SHORT) for _ in range(4)]
     most = 0
     now = [""]
     while any(p not in ("stored", "abandoned") for p in now):
