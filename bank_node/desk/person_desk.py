@@ -18,7 +18,6 @@ from bank_node.people import (
     end_session,
     find_person,
     find_session,
-    issue_token,
     list_people,
     peek_session,
     prove,
@@ -90,14 +89,6 @@ class PersonDesk(Ground):
             end_session(session, token)
             if found is not None:
                 self._note(session, found.person.person, "people.signed-out", {})
-
-    def new_token(self, who: Person, label: str) -> SignedIn:
-        """Give a person a token for a program of theirs."""
-        with self._writing() as session:
-            policy = self._config.web.sign_in
-            done = issue_token(session, who.name, policy, at=self._clock(), label=label[:80])
-            self._note(session, who, "people.token-issued", {"label": label[:80]})
-            return done
 
     def from_proxy(self, name: str) -> PersonView | None:
         """Return the person whom a trusted proxy has signed in; None: no such user, or disabled."""

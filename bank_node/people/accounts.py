@@ -76,27 +76,17 @@ def add_person(
 ) -> PersonView:
     """Add a user.
 
-    Parameters
-    ----------
-    session : Session
-        Of a writing transaction.
-    name, role, display
-        See ``PersonView``; without a display name, the name.
-    password : str
-        Hashed here, while the transaction lasts.
-    at : int
-        Now, microseconds since 1970.
-    password_hash : str, optional
-        What ``hash_password`` made beforehand, instead of the password.
+    Args:
+        session: of a writing transaction.
+        name, role, display: see ``PersonView``; without a display name, the name.
+        password: hashed here, while the transaction lasts.
+        at: now, microseconds since 1970.
+        password_hash: what ``hash_password`` made beforehand, instead of the password.
 
-    Raises
-    ------
-    PersonExistsError
-        There is a user of that name, if only a disabled one.
-    PersonNameError
-        The name, display name or role cannot be used.
-    WeakPasswordError
-        The password is too easy to guess.
+    Raises:
+        PersonExistsError: there is a user of that name, if only a disabled one.
+        PersonNameError: the name, display name or role cannot be used.
+        WeakPasswordError: the password is too easy to guess.
     """
     person = _checked(name, role)
     shown = _display(display or name)
@@ -126,12 +116,9 @@ def set_password(
 ) -> PersonView:
     """Give a user another password; their sessions and tokens end, and a lock-out does.
 
-    Raises
-    ------
-    UnknownPersonError
-        There is no such user.
-    WeakPasswordError
-        The password is too easy to guess.
+    Raises:
+        UnknownPersonError: there is no such user.
+        WeakPasswordError: the password is too easy to guess.
     """
     row = get_row(session, name)
     row.password = password_hash or hash_password(password, name)
@@ -189,10 +176,8 @@ def find_row(session: Session, name: str) -> PersonRow | None:
 def get_row(session: Session, name: str) -> PersonRow:
     """Return a user's row.
 
-    Raises
-    ------
-    UnknownPersonError
-        There is no such user.
+    Raises:
+        UnknownPersonError: there is no such user.
     """
     row = find_row(session, name)
     if row is None:

@@ -66,10 +66,9 @@ _WORST = frozenset(_LEAKED.split())
 def check_password(text: str, name: str = "") -> None:
     """Refuse a password that is too easy to guess.
 
-    Raises
-    ------
-    WeakPasswordError
-        It is too short or too long, little more than the name, or among the worst.
+    Raises:
+        WeakPasswordError: it is too short or too long, little more than the name, or among the
+            worst.
     """
     plain = _normal(text).casefold()
     letters = "".join(c for c in plain if c.isalnum())
@@ -84,10 +83,8 @@ def check_password(text: str, name: str = "") -> None:
 def hash_password(text: str, name: str = "") -> str:
     """Return the hash of a good password; takes about a tenth of a second.
 
-    Raises
-    ------
-    WeakPasswordError
-        See ``check_password``.
+    Raises:
+        WeakPasswordError: see ``check_password``.
     """
     check_password(text, name)
     return rehash(text)

@@ -106,26 +106,17 @@ def sign_in(
     Wrong credentials are no exception: that they were given is counted in the transaction, which
     the caller commits.
 
-    Parameters
-    ----------
-    session : Session
-        Of a writing transaction.
-    name, password : str
-        As they were typed; the name may have capitals and blanks around it.
-    policy : SignInPolicy
-        Lock-out and duration.
-    at : int
-        Now, microseconds since 1970.
-    kind : str
-        ``browser`` or ``token``.
-    label : str
-        What a program's token is for.
-    old_token : str, optional
-        The browser's token until now.  Its session ends: what somebody planted before (session
-        fixation) is worth nothing after.
-    proof : Proof, optional
-        Of ``prove`` for the same name and password; without it they are compared here.  A proof
-        against a password that was changed in between is not used.
+    Args:
+        session: of a writing transaction.
+        name, password: as they were typed; the name may have capitals and blanks around it.
+        policy: lock-out and duration.
+        at: now, microseconds since 1970.
+        kind: ``browser`` or ``token``.
+        label: what a program's token is for.
+        old_token: the browser's token until now.  Its session ends: what somebody planted before
+            (session fixation) is worth nothing after.
+        proof: of ``prove`` for the same name and password; without it they are compared here.  A
+            proof against a password that was changed in between is not used.
     """
     row = find_row(session, _clean(name))
     stored = None if row is None else row.password
@@ -150,12 +141,9 @@ def issue_token(
 ) -> SignedIn:
     """Give a person, who is known by other means, a token for a program.
 
-    Raises
-    ------
-    UnknownPersonError
-        There is no such user.
-    SignInError
-        The user is disabled.
+    Raises:
+        UnknownPersonError: there is no such user.
+        SignInError: the user is disabled.
     """
     row = get_row(session, name)
     if row.disabled:

@@ -28,10 +28,8 @@ def verify_export(
 ) -> Verification:
     """Check a log that was exported, as ``verify`` does.
 
-    Raises
-    ------
-    AuditBrokenError
-        A line has not the form that ``export`` writes.
+    Raises:
+        AuditBrokenError: a line has not the form that ``export`` writes.
     """
     found: dict[str, list[dict[str, Any]]] = {"checkpoint": [], "entry": []}
     try:

@@ -24,19 +24,13 @@ _BATCH = 65_536
 def insert_arrow(session: Session, table: Table, rows: pa.Table) -> int:
     """Add rows to a table within the session's transaction, and return how many.
 
-    Parameters
-    ----------
-    session : Session
-        Of a writing transaction.
-    table : Table
-        Where to.
-    rows : pa.Table
-        Its columns, by name; null stands for NULL.
+    Args:
+        session: of a writing transaction.
+        table: where to.
+        rows: its columns, by name; null stands for NULL.
 
-    Raises
-    ------
-    ValuesError
-        A row is there already, or has a value that the table does not take.
+    Raises:
+        ValuesError: a row is there already, or has a value that the table does not take.
     """
     session.flush()
     connection = session.connection()

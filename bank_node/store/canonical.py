@@ -13,10 +13,8 @@ __all__ = ["canonical", "parsed"]
 def canonical(value: Mapping[str, Any]) -> str:
     """Return the canonical text of an object.
 
-    Raises
-    ------
-    ValueError, TypeError
-        It holds something that JSON or UTF-8 does not know.
+    Raises:
+        ValueError, TypeError: it holds something that JSON or UTF-8 does not know.
     """
     text = json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False

@@ -81,10 +81,9 @@ class Checkpoint:
 def entry_hash(entry: Entry) -> str:
     """Return the hash that the entry must have.
 
-    Raises
-    ------
-    ValueError, TypeError
-        A field is not of its type; an entry like that was never written by ``append``.
+    Raises:
+        ValueError, TypeError: a field is not of its type; an entry like that was never written by
+            ``append``.
     """
     fields = {name: value for name, value in vars(entry).items() if name != "hash"}
     return sha256(canonical(fields).encode()).hexdigest()

@@ -23,21 +23,14 @@ def sign_head(
     Only what follows from the last checkpoint is signed, so that entries which somebody has put in
     the place of signed ones do not get a signature.
 
-    Parameters
-    ----------
-    session : Session
-        Of a writing transaction.
-    key : Key
-        The node's signing key.
-    at : int
-        Now, microseconds.
-    public_keys : Collection[str]
-        Older keys of the node, which may have signed the last checkpoint.
+    Args:
+        session: of a writing transaction.
+        key: the node's signing key.
+        at: now, microseconds.
+        public_keys: older keys of the node, which may have signed the last checkpoint.
 
-    Raises
-    ------
-    AuditBrokenError
-        The entries do not follow from the last checkpoint.
+    Raises:
+        AuditBrokenError: the entries do not follow from the last checkpoint.
     """
     one_writer(session)
     session.flush()
@@ -56,14 +49,10 @@ def verify(
 ) -> Verification:
     """Check the whole log; see ``verification`` for what is found.
 
-    Parameters
-    ----------
-    session : Session
-        Of ``Database.read``, so that the log stands still meanwhile.
-    public_keys : Collection[str]
-        This node's signing keys, old ones included, hex.
-    known : Head or None
-        A head that was noted earlier outside of the database.
+    Args:
+        session: of ``Database.read``, so that the log stands still meanwhile.
+        public_keys: this node's signing keys, old ones included, hex.
+        known: a head that was noted earlier outside of the database.
     """
     return check(all_entries(session), all_checkpoints(session), public_keys, known)
 
@@ -82,25 +71,17 @@ def prune(
     All entries up to the last checkpoint behind which each is older than ``before`` go; the
     checkpoint stays and is signed anew as the log's start.  That is an entry of the log itself.
 
-    Parameters
-    ----------
-    session : Session
-        Of a writing transaction.
-    key : Key
-        The node's signing key.
-    before : int
-        Microseconds; entries of this time and later stay.
-    at : int
-        Now, microseconds.
-    public_keys : Collection[str]
-        Older keys of the node that have signed checkpoints.
-    actor : str
-        Who removes them.
+    Args:
+        session: of a writing transaction.
+        key: the node's signing key.
+        before: microseconds; entries of this time and later stay.
+        at: now, microseconds.
+        public_keys: older keys of the node that have signed checkpoints.
+        actor: who removes them.
 
-    Raises
-    ------
-    AuditBrokenError
-        The log is not what was written: then nothing is removed, since that would hide it.
+    Raises:
+        AuditBrokenError: the log is not what was written: then nothing is removed, since that would
+            hide it.
     """
     one_writer(session)
     session.flush()

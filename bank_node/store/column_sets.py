@@ -80,10 +80,8 @@ def usable(session: Session, analysis: str, digest: str) -> ColumnSet | None:
 def mark_used(session: Session, preparation: str) -> int:
     """Count one more use of a set and return how many there were.
 
-    Raises
-    ------
-    ConflictError
-        It is used up, discarded, or not there.
+    Raises:
+        ConflictError: it is used up, discarded, or not there.
     """
     statement = (
         update(ColumnSetRow)

@@ -47,19 +47,13 @@ class Database:
     def open(cls, url: str) -> "Database":
         """Open a database, make it if it is not there, and bring its tables up to date.
 
-        Parameters
-        ----------
-        url : str
-            ``sqlite:///node.db`` or ``postgresql+psycopg://user@host/name``.
+        Args:
+            url: ``sqlite:///node.db`` or ``postgresql+psycopg://user@host/name``.
 
-        Raises
-        ------
-        StoreUrlError
-            The URL names no file or server.
-        UnavailableError
-            The file or server cannot be used.
-        NewerSchemaError
-            A newer program has written it.
+        Raises:
+            StoreUrlError: the URL names no file or server.
+            UnavailableError: the file or server cannot be used.
+            NewerSchemaError: a newer program has written it.
         """
         engine = _engine(_parsed(url))
         try:

@@ -49,12 +49,9 @@ class Batch:
 class StoredDays:
     """The list in the node's database.
 
-    Parameters
-    ----------
-    database : Database
-        The node's.
-    clock : Callable[[], int]
-        Microseconds since 1970 UTC, for reports that do not say when they were made.
+    Args:
+        database: the node's.
+        clock: microseconds since 1970 UTC, for reports that do not say when they were made.
     """
 
     def __init__(self, database: Database, clock: Callable[[], int] = _now) -> None:

@@ -41,10 +41,8 @@ _SHORTEST = 15
 def details_text(details: Mapping[str, Any]) -> str:
     """Return the canonical form of an entry's details, without what may not stand there.
 
-    Raises
-    ------
-    AuditDetailError
-        They hold what JSON does not know.
+    Raises:
+        AuditDetailError: they hold what JSON does not know.
     """
     try:
         named = {name: value for name, value in details.items() if name == ACCOUNT}

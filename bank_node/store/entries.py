@@ -43,21 +43,14 @@ def append(
 ) -> int:
     """Add an entry and return its number.
 
-    Parameters
-    ----------
-    session : Session
-        Of the transaction in which the thing is done that the entry is about.
-    at : int
-        Microseconds since 1970 UTC.
-    actor, action, run_id, digest
-        See ``Entry``.
-    details : Mapping[str, Any]
-        What a JSON object can hold; no account but under the key ``account``.
+    Args:
+        session: of the transaction in which the thing is done that the entry is about.
+        at: microseconds since 1970 UTC.
+        actor, action, run_id, digest: see ``Entry``.
+        details: what a JSON object can hold; no account but under the key ``account``.
 
-    Raises
-    ------
-    AuditDetailError
-        The details hold what may not stand there.
+    Raises:
+        AuditDetailError: the details hold what may not stand there.
     """
     text = details_text(details)
     one_writer(session)

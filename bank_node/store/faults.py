@@ -18,12 +18,9 @@ _REMEDY_AWAY = "Check that the database is there, reachable and writable: underc
 def translated(error: DBAPIError, where: str) -> StoreError:
     """Return the store's error for a driver's.
 
-    Parameters
-    ----------
-    error : DBAPIError
-        As SQLAlchemy raised it.
-    where : str
-        The database, without a password.
+    Args:
+        error: as SQLAlchemy raised it.
+        where: the database, without a password.
     """
     code = _code(error)
     if code in _FULL:

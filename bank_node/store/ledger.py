@@ -47,27 +47,17 @@ def charge(
 
     Charging the same attempt again changes nothing.
 
-    Parameters
-    ----------
-    session : Session
-        Of a writing transaction.
-    run_id, attempt
-        What is charged.
-    bits_per_bank : Mapping[str, int]
-        Upper bound of what each bank learns; at least 0.
-    period : str
-        Label of the period.
-    budgets : Mapping[str, int]
-        Bits of each bank in the period; a bank that is not named has none.
-    at : int
-        Now, microseconds.
+    Args:
+        session: of a writing transaction.
+        run_id, attempt: what is charged.
+        bits_per_bank: upper bound of what each bank learns; at least 0.
+        period: label of the period.
+        budgets: bits of each bank in the period; a bank that is not named has none.
+        at: now, microseconds.
 
-    Raises
-    ------
-    BudgetExceeded
-        A bank has less left; names the first such bank.
-    ConflictError
-        The attempt was charged before, but otherwise.
+    Raises:
+        BudgetExceeded: a bank has less left; names the first such bank.
+        ConflictError: the attempt was charged before, but otherwise.
     """
     if any(bits < 0 for bits in bits_per_bank.values()):
         raise ValueError("bits must not be negative")

@@ -56,23 +56,16 @@ def store_scores(
 ) -> int:
     """Store a value for each account, and return how many.
 
-    Parameters
-    ----------
-    session : Session
-        Of a writing transaction.
-    run_id : str
-        A run of this database.
-    accounts : pa.Array or Sequence[str]
-        n own accounts, each once.
-    values : ArrayLike
-        n finite numbers: scores, or bands.
+    Args:
+        session: of a writing transaction.
+        run_id: a run of this database.
+        accounts: n own accounts, each once.
+        values: n finite numbers: scores, or bands.
 
-    Raises
-    ------
-    MissingRunError
-        There is no such run.
-    ValuesError
-        Not n finite values, or an account twice, or the run has a value for it already.
+    Raises:
+        MissingRunError: there is no such run.
+        ValuesError: not n finite values, or an account twice, or the run has a value for it
+            already.
     """
     _require(session, run_id)
     numbers = np.asarray(values, np.float64)
@@ -90,23 +83,16 @@ def store_scores(
 def store_trace(session: Session, run_id: str, table: pa.Table) -> int:
     """Store the rows of traces in their order, and return how many.
 
-    Parameters
-    ----------
-    session : Session
-        Of a writing transaction.
-    run_id : str
-        A run of this database that has no traces yet.
-    table : pa.Table
-        ``account``, ``slice``, ``kind``, and ``amount`` or ``band``; ``depth`` if it was asked for;
-        ``trace`` (from 1) if there are several.
+    Args:
+        session: of a writing transaction.
+        run_id: a run of this database that has no traces yet.
+        table: ``account``, ``slice``, ``kind``, and ``amount`` or ``band``; ``depth`` if it was
+            asked for; ``trace`` (from 1) if there are several.
 
-    Raises
-    ------
-    MissingRunError
-        There is no such run.
-    ValuesError
-        A column is missing or has the wrong type, a row has both an amount and a band or neither,
-        or the run has traces already.
+    Raises:
+        MissingRunError: there is no such run.
+        ValuesError: a column is missing or has the wrong type, a row has both an amount and a band
+            or neither, or the run has traces already.
     """
     _require(session, run_id)
     try:

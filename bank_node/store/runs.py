@@ -74,10 +74,8 @@ def add(session: Session, run: Run) -> bool:
 def change(session: Session, run_id: str, at: int, **changes: Unpack[RunChanges]) -> None:
     """Change a run's standing.
 
-    Raises
-    ------
-    MissingRunError
-        There is no such run.
+    Raises:
+        MissingRunError: there is no such run.
     """
     session.flush()
     statement = update(RunRow).where(RunRow.run_id == run_id).values(updated=at, **changes)

@@ -21,10 +21,8 @@ VERSION_TABLE = "undercurrent_schema"
 def upgrade(connection: Connection) -> None:
     """Bring the tables to the newest revision, within the connection's transaction.
 
-    Raises
-    ------
-    NewerSchemaError
-        The database's revision is none that this program knows.
+    Raises:
+        NewerSchemaError: the database's revision is none that this program knows.
     """
     config = _config()
     found = revision_of(connection)

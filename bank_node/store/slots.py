@@ -12,16 +12,11 @@ __all__ = ["claim", "last_slot", "run_of"]
 def claim(session: Session, schedule: str, slot: str, run_id: str, at: int) -> bool:
     """Claim a slot for a run; false if the slot has got its run already.
 
-    Parameters
-    ----------
-    session : Session
-        Of a writing transaction.
-    schedule, slot : str
-        Name of the schedule, and ISO time of the slot.
-    run_id : str
-        The run that it gets.
-    at : int
-        Now, microseconds.
+    Args:
+        session: of a writing transaction.
+        schedule, slot: name of the schedule, and ISO time of the slot.
+        run_id: the run that it gets.
+        at: now, microseconds.
     """
     values = {"schedule": schedule, "slot": slot, "run_id": run_id, "at": at}
     return insert_once(session, SlotRow, values)

@@ -56,16 +56,11 @@ def check(
 ) -> Verification:
     """Check a whole log.
 
-    Parameters
-    ----------
-    entries : Iterable[Entry]
-        In the order of their numbers.
-    checkpoints : Iterable[Checkpoint]
-        In any order.
-    public_keys : Collection[str]
-        All keys that have ever signed this log, hex.
-    known : Head or None
-        A head noted earlier, which must still be in the log.
+    Args:
+        entries: in the order of their numbers.
+        checkpoints: in any order.
+        public_keys: all keys that have ever signed this log, hex.
+        known: a head noted earlier, which must still be in the log.
     """
     by_number = {c.number: c for c in checkpoints}
     starts = [c for c in by_number.values() if c.starts]

@@ -30,7 +30,7 @@ from bank_node.node.control import Proposal, Question
 from bank_node.node.errors import UnknownRunError
 from bank_node.node.own_keys import own_key, own_keys
 from bank_node.node.records import Records
-from bank_node.people import add_person, hash_password
+from bank_node.people import add_person, hash_password, issue_token
 from bank_node.store import Database, results
 from bank_node.store import runs as run_table
 
@@ -177,6 +177,12 @@ class SmallOffice:
     records: Records
     folder: Path
     payments: OwnPayments
+
+    def token(self, who: Person) -> str:
+        """Return a token of a person, without a password's slow hash."""
+        policy = self.office.config.web.sign_in
+        with self.records.database.begin() as session:
+            return issue_token(session, who.name, policy, at=self.clock(), label="tests").token
 
     def close(self) -> None:
         """Let go of the database and the payments."""

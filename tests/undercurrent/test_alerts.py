@@ -71,7 +71,7 @@ def _serving(made: SmallOffice) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def tokens(made: SmallOffice) -> dict[str, str]:
     """Tokens of everybody."""
-    return {p.name: made.desk.new_token(p, "tests").token for p in PEOPLE}
+    return {p.name: made.token(p) for p in PEOPLE}
 
 
 @pytest.fixture

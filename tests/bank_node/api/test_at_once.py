@@ -40,7 +40,7 @@ def crowd(either: SmallOffice) -> Asking:
         behind = [{"alert_id": n, "account": OWN[i % len(OWN)]} for i, n in enumerate(numbers)]
         session.execute(insert(AlertAccount), behind)
         open_cases(session, now=NOW)
-    tokens = {p.name: either.desk.new_token(p, "tests").token for p in ANALYSTS}
+    tokens = {p.name: either.token(p) for p in ANALYSTS}
     return Asking(either, served(either), tokens)
 
 

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from bank_node.api.app import bare_app
 from bank_node.api.openapi import PATH, described
 from bank_node.api.server import Split
-from tests.bank_node.api.world import served, token_of
+from tests.bank_node.api.world import served
 from tests.bank_node.desk_world import ANN, SUE, small_office
 
 # What no schema can say is refused too: a wrong password, a note without a letter, a time that is
@@ -79,7 +79,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     folder = tmp_path_factory.mktemp("fuzzed")
     made = small_office(f"sqlite:///{folder / 'node.db'}", folder)
     LATER.app = served(made)
-    yield {who.name: token_of(made, who) for who in (ANN, SUE)}
+    yield {who.name: made.token(who) for who in (ANN, SUE)}
     made.close()
 
 

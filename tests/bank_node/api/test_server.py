@@ -16,7 +16,6 @@ from bank_node.desk import Office
 from bank_node.identity import Authority
 from bank_node.node.errors import ConfigurationError
 from bank_node.operation.errors import ListenError
-from tests.bank_node.api.world import token_of
 from tests.bank_node.desk_world import ANN, SmallOffice
 
 
@@ -38,7 +37,7 @@ def office_with(made: SmallOffice, **web: Any) -> Office:
 
 async def test_api_and_pages_are_served_side_by_side(made: SmallOffice) -> None:
     """What is under /api is the API, and everything else is a page."""
-    token = token_of(made, ANN)
+    token = made.token(ANN)
     async with (
         serve_people(office_with(made)) as (host, port),
         httpx.AsyncClient(base_url=f"http://{host}:{port}") as client,

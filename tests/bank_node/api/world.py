@@ -10,7 +10,6 @@ import httpx
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from alerts import Person
 from bank_node.api import api_app
 from bank_node.api.server import Split
 from tests.bank_node.desk_world import PEOPLE, SmallOffice
@@ -21,11 +20,6 @@ BY_NAME = {person.name: person for person in PEOPLE}
 def served(made: SmallOffice) -> ASGIApp:
     """Return the API where the server has it."""
     return Split("/api", api_app(made.office), Starlette())
-
-
-def token_of(made: SmallOffice, who: Person) -> str:
-    """Return a token of a person, without a password's slow hash."""
-    return made.desk.new_token(who, "tests").token
 
 
 @dataclass
@@ -39,7 +33,7 @@ class Asking:
     @classmethod
     def at(cls, made: SmallOffice) -> Asking:
         """Return one with a token for everybody."""
-        return cls(made, served(made), {p.name: token_of(made, p) for p in PEOPLE})
+        return cls(made, served(made), {p.name: made.token(p) for p in PEOPLE})
 
     async def __call__(
         self,

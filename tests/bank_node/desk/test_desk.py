@@ -343,7 +343,7 @@ def test_every_call_asks_for_the_role(quick: SmallOffice) -> None:
         for name, method in inspect.getmembers(Desk, inspect.isfunction)
         if not name.startswith("_") and "who" in inspect.signature(method).parameters
     }
-    assert named == set(CALLS) | {"check", "new_token"}
+    assert named == set(CALLS) | {"check"}
     for name, (arguments, roles) in CALLS.items():
         for person in PEOPLE:
             refused = False
