@@ -281,9 +281,8 @@ def _print_description(found: dict[str, Any]) -> None:
     console.print(_bank_table(found))
     if found["illicit_accounts"] is not None:
         kinds = ", ".join(f"{name} {n}" for name, n in found["typologies"].items())
-        typer.echo(
-            f"Illicit accounts: {found['illicit_accounts']:,}{f' ({kinds})' if kinds else ''}"
-        )
+        illicit = f"{found['illicit_accounts']:,}{f' ({kinds})' if kinds else ''}"
+        console.print(f"Illicit accounts: {illicit}", highlight=False, markup=False)
     for bank in found["banks"]:
         if extra := bank["accounts_only_in_payments"]:
             typer.echo(f"{bank['bank']}: {extra:,} of the accounts only in payments")

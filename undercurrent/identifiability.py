@@ -270,7 +270,7 @@ def _edges(part: Partition, first: int, keys: pa.Array) -> NDArray[np.int64]:
 
 def _show(rows: Sequence[dict[str, Any]], pinned_below: float) -> None:
     table = Table(title="external senders, by what a receiving bank can work out of their score")
-    table.add_column("in-degree", justify="right")
+    table.add_column("degree", justify="right")
     table.add_column("policy", overflow="fold")
     console = Console(width=None if Console().is_terminal else 160)
     is_wide = console.width >= _WIDE
@@ -291,7 +291,7 @@ def _show(rows: Sequence[dict[str, Any]], pinned_below: float) -> None:
 
 
 def _size(group: dict[str, Any]) -> str:
-    return f"{group['in_degree']}{' or more' if group['in_degree'] == LAST_GROUP else ''}"
+    return f"{'≥ ' if group['in_degree'] == LAST_GROUP else ''}{group['in_degree']}"
 
 
 def _add(table: Table, degree: str, name: str, row: dict[str, Any], *, is_wide: bool) -> None:
