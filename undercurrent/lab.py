@@ -149,7 +149,7 @@ def prepare(
         force=force,
         prepare_runs=runs,
     )
-    _run_and_tell(request, f"columns for {runs} runs: {out}", as_json=as_json)
+    _run_and_tell(request, f"columns for {runs} run{'s' * (runs != 1)}: {out}", as_json=as_json)
 
 
 app.command("compare")(compare)
