@@ -1,24 +1,29 @@
 """How much joining finds, what each analysis adds, and the weights that the package ships.
 
 ``python -m benchmarks.uplift``.  Data sets of a preset are generated; the weights are fitted on
-seeds 101 to 103 and judged on others, in plain (the secure run equals it: ``lab compare``).
-Printed: each measure alone and joint as means over the judged seeds, with 95 % intervals of the
-difference, the recall of each typology at 2 % alerts, and an ablation: both scores fitted and
-judged anew with some of the parts.
+seeds 101 to 103 and judged on others.  Printed: each measure alone and joint as means over the
+judged seeds, with 95 % intervals of the difference, the recall of each typology at 2 % alerts, and
+an ablation: both scores fitted and judged anew with some of the parts.
+
+*Joint* is computed in plain; with ``--secure`` by the real workers, the ablation is left out, and
+printed is too how the secure runs agree with the plain ones and what they cost.
 
 ``--fit`` writes the fitted weights to ``simdata/comparison/model.json``.  ``--cross-bank SHARE``
 judges data sets with another share of scheme steps that lead to another bank.
 """
 
 import argparse
+import asyncio
+import contextlib
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from bank_node.launcher import OnEvent
 from simdata.comparison import (
     Comparison,
     Labelled,
@@ -27,7 +32,9 @@ from simdata.comparison import (
     fit_on,
     marks_of,
     read_labelled,
+    run_secure,
 )
+from simdata.comparison.agreement import agreements, different_alerts
 from simdata.comparison.analyses import ANALYSES, alone, pooled
 from simdata.comparison.combining import analysis_signals, fit_weights
 from simdata.comparison.local_signals import LOCAL_SIGNALS, local_signals
@@ -70,9 +77,9 @@ def judge(comparison: Comparison, world: str) -> dict[str, float]:
 
 
 def uplift(sets: Sequence[Comparison]) -> None:
-    """Print alone, joint and the difference with its interval."""
+    """Print alone, joint (of the secure runs, if there were any) and the difference."""
     print("| | alone | joint | difference |\n|---|---:|---:|---:|")
-    rows = [[judge(one, world) for one in sets] for world in ("alone", "pooled")]
+    rows = [[judge(one, world) for one in sets] for world in ("alone", "secure")]
     for name in rows[0][0]:
         alone, joint = (np.array([one[name] for one in world]) for world in rows)
         print(f"| {name} | {alone.mean():.3f} | {joint.mean():.3f} | {interval(joint - alone)} |")
@@ -91,7 +98,7 @@ def typologies(sets: Sequence[Comparison]) -> None:
             rows.append(
                 [
                     float(chosen(one.data.bank, one.score[world], alerts)[member].mean())
-                    for world in ("alone", "pooled")
+                    for world in ("alone", "secure")
                 ]
             )
         found = np.array(rows)
@@ -153,9 +160,32 @@ def signals_of(model: Model, data: Labelled, world: World) -> Floats:
 
 
 def compared(data: Labelled, model: Model) -> Comparison:
-    """Return the worlds in plain."""
+    """Return the worlds in plain: pooled in the secure one's place, which it equals."""
     marks = marks_of(data, model, data.payments)
     return compare_worlds(data, model, marks, pooled(data, data.payments, marks))
+
+
+def compared_securely(folder: Path, data: Labelled, model: Model) -> Comparison:
+    """Return the worlds, joint by the real workers; print how they agree and what they cost."""
+    marks = marks_of(data, model, data.payments)
+    runs = asyncio.run(run_secure(folder, data, marks, _unheard))
+    comparison = compare_worlds(data, model, marks, runs.results)
+    for found in agreements(comparison, runs.records):
+        record = runs.records[found.analysis]
+        sent = sum(bank["all_with_framing"] for bank in record["bytes_sent"].values())
+        print(
+            f"{data.dataset.name}, {found.analysis}: {found.used:.3f} of the bound used,"
+            f" {record['seconds']['total']:.0f} s, {sent / 1e9:.1f} GB sent",
+            flush=True,
+        )
+    counts = [different_alerts(comparison, max(1, round(budget * len(data)))) for budget in BUDGETS]
+    print(f"{data.dataset.name}: alerts that differ at each budget: {counts}", flush=True)
+    return comparison
+
+
+@contextlib.contextmanager
+def _unheard(_analysis: str) -> Iterator[OnEvent]:
+    yield lambda _party, _event: None
 
 
 def main() -> None:
@@ -165,31 +195,38 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(JUDGED))
     parser.add_argument("--fit", action="store_true", help="write the weights into the package")
     parser.add_argument("--cross-bank", type=float, help="share of steps to another bank")
+    parser.add_argument("--secure", action="store_true", help="joint by the real workers")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="undercurrent-bench-") as folder:
-        fitted = [generated(Path(folder), options.preset, seed) for seed in FITTED]
-        judged = [
+        fitted = [read_labelled(generated(Path(folder), options.preset, s)) for s in FITTED]
+        places = [
             generated(Path(folder), options.preset, seed, options.cross_bank)
             for seed in options.seeds
         ]
+        judged = [read_labelled(place) for place in places]
         model = fit_on(fitted)
         if options.fit:
             MODEL.write_text(model.to_json(), "utf-8")
-        sets = [compared(data, model) for data in judged]
+        if options.secure:
+            pairs = zip(places, judged, strict=True)
+            sets = [compared_securely(place, data, model) for place, data in pairs]
+        else:
+            sets = [compared(data, model) for data in judged]
         uplift(sets)
         typologies(sets)
-        ablation(model, fitted, judged)
+        if not options.secure:
+            ablation(model, fitted, judged)
 
 
-def generated(folder: Path, preset: str, seed: int, cross_bank: float | None = None) -> Labelled:
-    """Generate a data set and read it."""
+def generated(folder: Path, preset: str, seed: int, cross_bank: float | None = None) -> Path:
+    """Generate a data set and return its folder."""
     place = folder / f"{preset}-{seed}"
     config = find_preset(preset)
     if cross_bank is not None:
         changed = {"laundering": {"cross_bank": cross_bank}}
         config = check_config(merged(config.model_dump(exclude_none=True), changed))
     build_dataset(place, config, seed)
-    return read_labelled(place)
+    return place
 
 
 if __name__ == "__main__":
