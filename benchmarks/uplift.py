@@ -170,7 +170,8 @@ def compared_securely(folder: Path, data: Labelled, model: Model) -> Comparison:
     marks = marks_of(data, model, data.payments)
     runs = asyncio.run(run_secure(folder, data, marks, _unheard))
     comparison = compare_worlds(data, model, marks, runs.results)
-    for found in agreements(comparison, runs.records):
+    plain = comparison.results["pooled"]
+    for found in agreements(data, marks, runs.results, plain, runs.records):
         record = runs.records[found.analysis]
         sent = sum(bank["all_with_framing"] for bank in record["bytes_sent"].values())
         print(

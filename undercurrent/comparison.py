@@ -51,6 +51,8 @@ _SPAN = {"h": 3_600_000_000, "d": 86_400_000_000}
 _Share = Annotated[
     float, typer.Option(min=0.0001, max=1, help="Share of all accounts that get an alert.")
 ]
+_Compute = Annotated[int, typer.Option(help="Number of compute parties without data.")]
+_Deadline = Annotated[float, typer.Option(min=1, help="Seconds until a silent party is given up.")]
 
 
 def compare(
@@ -66,10 +68,8 @@ def compare(
     model: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights of an earlier model.json.")
     ] = None,
-    compute: Annotated[int, typer.Option(help="Number of compute parties without data.")] = 0,
-    deadline: Annotated[
-        float, typer.Option(min=1, help="Seconds until a silent party is given up.")
-    ] = 60.0,
+    compute: _Compute = 0,
+    deadline: _Deadline = 60.0,
     force: Annotated[bool, typer.Option("--force", help="Replace a report that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json.")] = False,
 ) -> None:
@@ -112,17 +112,26 @@ def replay(
     model: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights of an earlier model.json.")
     ] = None,
+    secure: Annotated[
+        bool, typer.Option("--secure", help="Joint by the real workers; takes minutes.")
+    ] = False,
+    compute: _Compute = 0,
+    deadline: _Deadline = 60.0,
     force: Annotated[bool, typer.Option("--force", help="Replace a report that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json.")] = False,
 ) -> None:
     """Run the detection day by day on what was known then: how soon is a scheme flagged?
 
-    Alone and joint, in plain over all payments (which the secure run equals,
-    as lab compare shows).  Writes OUT/report.html, OUT/metrics.json and tables.
+    Alone and joint, in plain over all payments (which the secure run equals),
+    or with --secure by the real secure code, four joint runs a day, and
+    compared with the plain ones.  Writes OUT/report.html, OUT/metrics.json
+    and tables.
 
     Examples:
 
       undercurrent lab replay DATA --every 1d --out OUT
+
+      undercurrent lab replay DATA --every 7d --secure --out OUT
 
       undercurrent lab replay DATA --every 12h --budget 0.01 --out OUT
     """
@@ -130,22 +139,51 @@ def replay(
     with fresh_folder(out, force=force, holding=_MARKER) as work:
         weights = _model([], model)
         labelled = tools.read_labelled(data)
-        console = Console(stderr=True)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task("replay", total=None)
-            found = tools.replay_days(
-                labelled,
-                weights,
-                period,
-                budget,
-                lambda done, total: bar.update(task, completed=done, total=total),
-            )
-        tools.write_replay(work, labelled, found, every, budget)
+        found = _replay_in_plain(labelled, weights, period, budget)
+        record = None
+        if secure:
+            plain, days = found, _SecureDays(data, labelled, compute, deadline)
+            found = tools.replay_days(labelled, weights, period, budget, days.begin, days.joint)
+            record = days.joint.record
+            record.different = int((found.first["joint"] != plain.first["joint"]).sum())
+        tools.write_replay(work, labelled, found, every, budget, record)
     if as_json:
         typer.echo((out / _MARKER).read_text("utf-8"), nl=False)
         return
-    _show_replay(found.summary)
+    _show_replay(found.summary, record)
     typer.echo(f"report: {out}/report.html")
+
+
+def _replay_in_plain(
+    data: tools.Labelled, model: tools.Model, period: int, budget: float
+) -> tools.Replay:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("replay", total=None)
+        return tools.replay_days(
+            data,
+            model,
+            period,
+            budget,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+
+
+class _SecureDays:
+    """The secure runs of a replay, with a bar for each that says which day it is."""
+
+    def __init__(self, folder: Path, data: tools.Labelled, compute: int, deadline: float) -> None:
+        self._step = ""
+        self.joint = tools.SecureDays(
+            folder, data, self._listen, compute=compute, deadline=deadline, run=run_interruptible
+        )
+
+    def begin(self, done: int, total: int) -> None:
+        """Take note of which evaluation comes next."""
+        self._step = f"{done + 1} of {total}"
+
+    def _listen(self, analysis: str) -> AbstractContextManager[OnEvent]:
+        return show_progress(f"{self._step}, {analysis}")
 
 
 def _compare_one(
@@ -218,8 +256,9 @@ def _show(summary: tools.Summary) -> None:
     typer.echo(f"secure joint and pooled: {differ} alerts differ")
 
 
-def _show_replay(summary: Any) -> None:
-    table = Table(title="schemes flagged, day by day")
+def _show_replay(summary: Any, secure: tools.SecureRecord | None) -> None:
+    how = "in plain" if secure is None else f"{secure.runs} secure runs"
+    table = Table(title=f"schemes flagged, day by day; joint: {how}")
     for name in ("", "schemes", "flagged", "before end", "median days", "false alarms"):
         table.add_column(name, justify="right" if name else "left")
     for world, row in summary.items():
@@ -227,3 +266,10 @@ def _show_replay(summary: Any) -> None:
         counts = (row["schemes"], row["flagged"], row["before_end"])
         table.add_row(world, *map(str, counts), days, str(row["false_alarms"]))
     Console().print(table)
+    if secure is not None:
+        typer.echo(
+            f"secure joint and plain: {secure.different} accounts flagged otherwise;"
+            f" {secure.seconds:.0f} s, {secure.bytes_sent / 1e9:.1f} GB sent"
+        )
+        if secure.bound_used > 1:
+            typer.echo(f"an error was {secure.bound_used:.1f} times what its run states", err=True)

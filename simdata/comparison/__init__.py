@@ -9,7 +9,8 @@ analyses of the graph, the secure joint run, and all data pooled.  From the grou
 - ``combining`` makes one score of signals and analyses, with weights fitted on other data sets;
 - ``measures`` judges rankings, ``worlds`` puts the worlds side by side, ``agreement`` compares the
   secure with the pooled one, ``summary`` brings several data sets together;
-- ``replay`` asks the same day by day; ``report`` and ``drawing`` write it down.
+- ``replay`` asks the same day by day, in plain or by the workers (``secure_days``); ``report`` and
+  ``drawing`` write it down.
 """
 
 from simdata.comparison.combining import Model, load_model, shipped_model
@@ -17,6 +18,7 @@ from simdata.comparison.payments import Labelled, read_labelled
 from simdata.comparison.replay import Replay, replay_days
 from simdata.comparison.report import write_replay, write_report
 from simdata.comparison.secure import SecureRuns, run_secure
+from simdata.comparison.secure_days import SecureDays, SecureRecord
 from simdata.comparison.summary import Judged, Summary, judge, summarise
 from simdata.comparison.worlds import Comparison, compare_worlds, fit_on, marks_of
 
@@ -26,6 +28,8 @@ __all__ = [
     "Labelled",
     "Model",
     "Replay",
+    "SecureDays",
+    "SecureRecord",
     "SecureRuns",
     "Summary",
     "compare_worlds",

@@ -17,10 +17,14 @@ from numpy.typing import NDArray
 
 from pagerank import plain_pagerank
 from simdata.comparison.analyses import ANALYSES, PAGERANKS, PARAMETERS, pagerank_graph
+from simdata.comparison.marking import Marks
 from simdata.comparison.measures import chosen
+from simdata.comparison.payments import Labelled
 from simdata.comparison.worlds import Comparison
 
 __all__ = ["Agreement", "agreements", "different_alerts"]
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,27 @@ class Agreement:
     holds: bool
 
 
-def agreements(comparison: Comparison, records: Mapping[str, Mapping[str, Any]]) -> list[Agreement]:
-    """Return how the secure runs agree with the pooled world, one entry for each analysis."""
+def agreements(
+    data: Labelled,
+    marks: Marks,
+    secure: Mapping[str, Floats],
+    plain: Mapping[str, Floats],
+    records: Mapping[str, Mapping[str, Any]],
+) -> list[Agreement]:
+    """Return how the secure runs agree with the plain analyses, one entry for each analysis.
+
+    Args:
+        data: the data set, with the payments that were analysed.
+        marks: what the banks put in.
+        secure: results of the secure runs, (n,) each.
+        plain: results of the same analyses over all payments in plain, (n,) each.
+        records: the ``run.json`` of each secure run.
+    """
     result = []
     for name in ANALYSES:
         bound = float(records[name]["accuracy"]["bound"])
-        error = np.abs(comparison.results["secure"][name] - comparison.results["pooled"][name])
-        used = float(np.max(error / _allowed(comparison, name, bound)))
+        error = np.abs(secure[name] - plain[name])
+        used = float(np.max(error / _allowed(data, marks, name, bound)))
         result.append(Agreement(name, bound, float(error.max()), used, used <= 1.0))
     return result
 
@@ -62,14 +80,11 @@ def different_alerts(comparison: Comparison, alerts: int) -> int:
     return int(np.count_nonzero(sets[0] & ~sets[1]))
 
 
-def _allowed(comparison: Comparison, name: str, bound: float) -> NDArray[np.float64]:
-    data = comparison.data
-    suspicion = comparison.marks.suspicion
+def _allowed(data: Labelled, marks: Marks, name: str, bound: float) -> Floats:
+    suspicion = marks.suspicion
     if name not in PAGERANKS or not suspicion.any():
         return np.full(len(data), bound)
     graph = pagerank_graph(name, data.payments, len(data))
     uniform = plain_pagerank(graph, float(PARAMETERS[name]["alpha"]))
-    allowed: NDArray[np.float64] = bound * uniform / suspicion.mean() + float(
-        PARAMETERS[name]["tolerance"]
-    )
+    allowed: Floats = bound * uniform / suspicion.mean() + float(PARAMETERS[name]["tolerance"])
     return allowed

@@ -10,7 +10,7 @@ The initial risk scores of a data set stand for its whole window, and so would k
 count as 0 here.  What is left are the bank's signals of the payments so far.
 
 The joint detection is computed in plain over all payments, which the secure run equals to its
-stated accuracy (``agreement``).
+stated accuracy (``agreement``), or by the secure runs themselves (``secure_days``).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from bank_node.errors import ParameterError
 from simdata.comparison.analyses import alone, pooled
 from simdata.comparison.combining import Model, analysis_signals
 from simdata.comparison.local_signals import local_signals
-from simdata.comparison.marking import mark
+from simdata.comparison.marking import Marks, mark
 from simdata.comparison.measures import chosen
 from simdata.comparison.payments import Labelled, Payments, until
 from simdata.comparison.worlds import cross_bank_accounts
@@ -32,6 +32,9 @@ from simdata.comparison.worlds import cross_bank_accounts
 __all__ = ["REPLAYED", "Replay", "replay_days"]
 
 REPLAYED = ("alone", "joint")
+World = Callable[[Labelled, Payments, Marks], dict[str, NDArray[np.float64]]]
+"""From data set, payments so far and marks to the results of all analyses, (n,) each."""
+
 _NEVER = -1
 _DAY = 86_400_000_000
 
@@ -46,6 +49,8 @@ class Replay:
         flagged_all: for each world all accounts flagged so far, int64 (d,).
         schemes: one row per scheme and world: pattern, typology, cross_bank, first_day, last_day,
             flagged_day (None if never), days_after (None if never), accounts, accounts_flagged.
+        first: for each world the number of the evaluation at which each account was first flagged,
+            int64 (n,), -1 if never.
         summary: for each world schemes, flagged, before_end, median_days, illicit_flagged and
             false_alarms.
     """
@@ -54,6 +59,7 @@ class Replay:
     flagged_illicit: Mapping[str, NDArray[np.int64]]
     flagged_all: Mapping[str, NDArray[np.int64]]
     schemes: list[dict[str, Any]]
+    first: Mapping[str, NDArray[np.int64]]
     summary: Mapping[str, dict[str, Any]]
 
 
@@ -63,6 +69,7 @@ def replay_days(
     every: int,
     budget: float,
     on_step: Callable[[int, int], None] = lambda _done, _total: None,
+    joint: World = pooled,
 ) -> Replay:
     """Run the detection at the end of each period.
 
@@ -72,6 +79,7 @@ def replay_days(
         every: length of a period, microseconds.
         budget: share of the accounts under watch on a day.
         on_step: called with (done, total).
+        joint: gives the results of the joint analyses over some payments.
 
     Raises:
         ParameterError: the data set has no payments or no named schemes.
@@ -90,7 +98,7 @@ def replay_days(
     alerts = max(1, round(budget * len(data)))
     for step, end in enumerate(ends):
         on_step(step, len(ends))
-        for world, score in _scores(unscored, model, until(data.payments, end)):
+        for world, score in _scores(unscored, model, until(data.payments, end), joint):
             flagged = chosen(data.bank, score, alerts) & (score > 0)
             # A flag before the first payment of the scheme is luck, not detection.
             first[world][flagged & (end > begin) & (first[world] == _NEVER)] = step
@@ -102,6 +110,7 @@ def replay_days(
         flagged_illicit=_growth(first, data.labels.illicit, len(ends)),
         flagged_all=_growth(first, np.ones(len(data), np.bool_), len(ends)),
         schemes=schemes,
+        first=first,
         summary={world: _summary(schemes, world, first[world], data) for world in REPLAYED},
     )
 
@@ -112,7 +121,7 @@ def _ends(start: int, last: int, every: int) -> list[int]:
 
 
 def _scores(
-    data: Labelled, model: Model, payments: Payments
+    data: Labelled, model: Model, payments: Payments, joint: World
 ) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Return the score of each account in both worlds; 0 for one without any payment so far."""
     signals = local_signals(data, payments)
@@ -123,7 +132,7 @@ def _scores(
     marks = mark(data, local)
     for world, weights, analyse in (
         ("alone", model.alone, alone),
-        ("joint", model.joint, pooled),
+        ("joint", model.joint, joint),
     ):
         found = analysis_signals(analyse(data, payments, marks))
         score = weights.probability(np.concatenate([signals, found], axis=1))

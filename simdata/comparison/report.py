@@ -5,6 +5,7 @@ The page is one file: no script, nothing loaded from anywhere, pictures as inlin
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from simdata.comparison.measures import chosen, curve
 from simdata.comparison.payments import Labelled
 from simdata.comparison.replay import REPLAYED, Replay
 from simdata.comparison.scheme import telling_scheme
+from simdata.comparison.secure_days import SecureRecord
 from simdata.comparison.summary import Summary
 from simdata.comparison.worlds import WORLDS, Comparison
 from simdata.writer import write_table
@@ -56,10 +58,27 @@ def write_report(out: Path, comparison: Comparison, summary: Summary, model: Mod
     (out / "report.html").write_text(_page(comparison, summary, model), "utf-8")
 
 
-def write_replay(out: Path, data: Labelled, replay: Replay, every: str, budget: float) -> None:
-    """Write everything about a replay into the folder ``out``."""
+def write_replay(
+    out: Path,
+    data: Labelled,
+    replay: Replay,
+    every: str,
+    budget: float,
+    secure: SecureRecord | None = None,
+) -> None:
+    """Write everything about a replay into the folder ``out``.
+
+    Args:
+        out: an empty folder.
+        data: the data set.
+        replay: what was flagged when.
+        every: the period, as it was given.
+        budget: share of the accounts under watch on a day.
+        secure: of the secure runs; None: the joint detection was computed in plain.
+    """
     metrics = {"data_set": data.dataset.name, "every": every, "budget": budget,
-               "summary": replay.summary}  # fmt: skip
+               "summary": replay.summary,
+               "secure": None if secure is None else asdict(secure)}  # fmt: skip
     (out / "metrics.json").write_text(_json(metrics), "utf-8")
     write_table(pa.Table.from_pylist(replay.schemes), out / "schemes", csv=False)
     columns: dict[str, Any] = {"day": replay.days}
@@ -72,6 +91,7 @@ def write_replay(out: Path, data: Labelled, replay: Replay, every: str, budget: 
         page.render(
             title=f"Day by day: {data.dataset.name}",
             replay=replay,
+            secure=secure,
             names=NAMES,
             worlds=REPLAYED,
             every=wording.period(every),

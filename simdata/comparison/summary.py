@@ -97,7 +97,7 @@ def judge(
         records: the ``run.json`` of the secure runs.
         budget: share of the accounts that get an alert.
     """
-    data = comparison.data
+    data, results = comparison.data, comparison.results
     alerts = max(1, round(budget * len(data)))
     about = {
         "name": data.dataset.name,
@@ -113,7 +113,7 @@ def judge(
         overall=_overall(comparison, alerts),
         typologies=_typologies(comparison, alerts),
         banks=_banks(comparison, alerts),
-        agreement=agreements(comparison, records),
+        agreement=agreements(data, comparison.marks, results["secure"], results["pooled"], records),
         different_alerts=different_alerts(comparison, alerts),
         cost=_costs(records),
     )
