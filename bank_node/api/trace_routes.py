@@ -100,9 +100,11 @@ def list_traces(desk: TheDesk, who: Who, limit: Annotated[int, Query(ge=1, le=50
 async def ask_trace(office: TheOffice, who: Who, form: AskTrace) -> RunLine:
     """Ask where the money of own accounts went, or came from; the run takes its time."""
     office.desk.check(who, Right.TRACE)
-    run = await office.node.trace(Question(**form.model_dump()), who.name)
-    await asyncio.to_thread(office.desk.remember_question, who, run["run_id"], list(form.accounts))
-    return run_line(run)
+
+    async def keep(run_id: str) -> None:
+        await asyncio.to_thread(office.desk.remember_question, who, run_id, list(form.accounts))
+
+    return run_line(await office.node.trace(Question(**form.model_dump()), who.name, keep))
 
 
 @router.get("/{run_id}", operation_id="show_trace", responses=refusals(401, 403, 404, 422))

@@ -70,14 +70,19 @@ class PersonDesk(Ground):
                 self._note(session, done.person.person, "people.signed-in", details)
         return done
 
-    def standing(self, token: str) -> Standing | None:
-        """Return who a token belongs to now; None: to nobody."""
+    def standing(self, token: str, *, is_used: bool = True) -> Standing | None:
+        """Return who a token belongs to now; None: to nobody.
+
+        Args:
+            token: as it was sent.
+            is_used: whether a person acts; a page that asks by itself keeps no session alive.
+        """
         if not token or len(token) > 200:
             return None
         policy, now = self._config.web.sign_in, self._clock()
         with self._reading() as session:
             found = peek_session(session, token, policy, at=now)
-        if found is None or not found.is_due:
+        if found is None or not (found.is_due and is_used):
             return found
         with self._writing() as session:
             return find_session(session, token, policy, at=now)

@@ -43,6 +43,20 @@ class TraceDesk(Ground):
             session.merge(row)
             self._note(session, who, "trace.asked", named(names), run_id)
 
+    def asker(self, who: Person, run_id: str) -> str:
+        """Return who asked for a trace.
+
+        Raises:
+            NotFound: nobody at this bank did.
+        """
+        check_right(who, Right.TRACE_READ)
+        query = select(QuestionRow.person).where(QuestionRow.run_id == run_id)
+        with self._reading() as session:
+            person = session.scalar(query)
+        if person is None:
+            raise _not_asked(run_id)
+        return person
+
     def traces(self, who: Person, limit: int = 50) -> list[TraceLine]:
         """Return the traces that this bank's people asked for, the newest first."""
         check_right(who, Right.TRACE_READ)
@@ -123,10 +137,14 @@ def _question(session: Session, run_id: str) -> tuple[run_table.Run, QuestionRow
     run = run_table.find(session, run_id)
     question = session.get(QuestionRow, run_id)
     if run is None or question is None:
-        raise NotFound(
-            f"no trace {run_id[:64]!r} was asked for by this bank's people", "list the traces"
-        )
+        raise _not_asked(run_id)
     return run, question
+
+
+def _not_asked(run_id: str) -> NotFound:
+    return NotFound(
+        f"no trace {run_id[:64]!r} was asked for by this bank's people", "list the traces"
+    )
 
 
 def _named(rows: pa.Table) -> pa.Table:

@@ -19,7 +19,7 @@ from bank_node.ingest import canonical_account, canonical_bank
 from bank_node.node.accounts import look_up
 from bank_node.node.board import Board
 from bank_node.node.config import NodeConfig
-from bank_node.node.control import Proposal, Question
+from bank_node.node.control import KeepQuestion, Proposal, Question
 from bank_node.node.errors import (
     NoAgreementError,
     OutOfScopeError,
@@ -164,7 +164,9 @@ class Answers:
         """Refuse a run, or give it up."""
         return _brief(await self._keeper.reject(run_id, reason, person))
 
-    async def trace(self, question: Question, person: str) -> dict[str, Any]:
+    async def trace(
+        self, question: Question, person: str, keep: KeepQuestion | None = None
+    ) -> dict[str, Any]:
         """Ask where the money of own accounts went; the accounts stay in this node."""
         signed = self._in_effect()
         rule = _rule(signed, _TRACE)
@@ -175,6 +177,8 @@ class Answers:
         await self._check_own(accounts)
         columns = await self._prepared_for(rule, public) if question.prepared else ""
         manifest = self._manifest(signed, rule, public, question.policy, None, columns=columns)
+        if keep is not None:
+            await keep(manifest.run_id)
         run = await self._keeper.begin(manifest, person, private[me])
         return _brief(run)
 

@@ -26,7 +26,10 @@ from bank_node.node.control_socket import PERSON_HEADER, short_name
 from bank_node.operation.serving import running
 from graph_mpc.errors import EngineError
 
-__all__ = ["Controlled", "Proposal", "Question", "control_app", "serve_control"]
+__all__ = ["Controlled", "KeepQuestion", "Proposal", "Question", "control_app", "serve_control"]
+
+KeepQuestion = Callable[[str], Awaitable[None]]
+"""Puts on record, under the id of the run, which accounts are asked about."""
 
 
 class _Form(BaseModel):
@@ -86,8 +89,10 @@ class Controlled(Protocol):
         """Refuse a run that waits for a person, or give up one that has not begun."""
         ...
 
-    async def trace(self, question: Question, person: str) -> dict[str, Any]:
-        """Ask for a trace from own accounts."""
+    async def trace(
+        self, question: Question, person: str, keep: KeepQuestion | None = None
+    ) -> dict[str, Any]:
+        """Ask for a trace from own accounts; ``keep`` is called before anybody hears of the run."""
         ...
 
     async def ingest(self, person: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ _EARLIER = 50
 _MOST_ROWS = 10_000
 _MOST_CASES = 200
 _LONGEST_TITLE = 200
+_LONGEST_NUMBER = 18
 _FIELDS = ("accounts", "direction", "since", "until", "slice", "hops", "depth", "policy")
 _BLANK = dict.fromkeys(("accounts", "since", "until", "policy"), "")
 _LINKED = ("account", "direction", "since", "until", "slice", "hops", "depth")
@@ -65,46 +66,62 @@ async def _ask(request: Request) -> Response:
     asked = asked_of(terms, _BLANK | given)
     if asked.question is None:
         return await _form_page(request, terms, asked)
+
+    async def keep(run_id: str) -> None:
+        await call(office.desk.remember_question, person, run_id, list(asked.accounts))
+
     try:
-        run = await office.node.trace(asked.question, person.name)
+        run = await office.node.trace(asked.question, person.name, keep)
     except UndercurrentError as error:
         return await _form_page(request, terms, asked, refused=error)
-    run_id = str(run["run_id"])
-    await call(office.desk.remember_question, person, run_id, list(asked.accounts))
-    return redirect(request, f"/traces/{quote(run_id)}")
+    return redirect(request, f"/traces/{quote(str(run['run_id']))}")
 
 
 async def _show(request: Request) -> Response:
+    asker = await _asker(request)
     try:
         run = await office_of(request).node.run(_run_id(request))
-    except UnknownRunError:  # the desk says whether it is one that was asked for here
+    except UnknownRunError:  # over for so long that only the desk knows it
         return await call(_result, request)
     if run["phase"] != "stored":
-        return page(request, "trace/waiting.html", _waiting(request, run))
+        return page(request, "trace/waiting.html", _waiting(request, run, asker))
     return await call(_result, request)
 
 
 async def _progress(request: Request) -> Response:
+    asker = await _asker(request)
     run = await office_of(request).node.run(_run_id(request))
     if run["phase"] == "stored":
         place = f"/traces/{quote(run['run_id'])}"
         return Response(status_code=204, headers={"hx-redirect": place})
-    return page(request, "trace/_progress.html", _waiting(request, run))
+    return page(request, "trace/_progress.html", _waiting(request, run, asker))
 
 
 async def _cancel(request: Request) -> Response:
-    office, run_id = office_of(request), _run_id(request)
+    office, run_id, person = office_of(request), _run_id(request), who(request)
+    if not _may_cancel(person, await _asker(request)):
+        office.desk.check(person, Right.RUNS_DECIDE)
     reason = visit_of(request).words.t("trace.cancelled")
-    await office.node.reject(run_id, reason, who(request).name)
+    await office.node.reject(run_id, reason, person.name)
     return redirect(request, f"/traces/{quote(run_id)}")
 
 
-def _waiting(request: Request, run: Mapping[str, Any]) -> dict[str, Any]:
+async def _asker(request: Request) -> str:
+    """Return who asked for the trace; refuse any other run: this is no way to look at those."""
+    return await call(office_of(request).desk.asker, who(request), _run_id(request))
+
+
+def _may_cancel(person: Person, asker: str) -> bool:
+    """Say whether a person may give a trace up: their own, or any if they decide about runs."""
+    return person.name == asker or person.role in RIGHTS[Right.RUNS_DECIDE]
+
+
+def _waiting(request: Request, run: Mapping[str, Any], asker: str) -> dict[str, Any]:
     return {
         "run": run,
         "standing": standing_of(run),
         "over": run["phase"] in FINISHED,
-        "may_cancel": who(request).role in RIGHTS[Right.TRACE] and may_reject(run),
+        "may_cancel": _may_cancel(who(request), asker) and may_reject(run),
     }
 
 
@@ -161,13 +178,17 @@ def _picture(request: Request) -> Response:
 def _attach(request: Request) -> Response:
     run_id, words = _run_id(request), visit_of(request).words
     number, _, version = field(request, "case").partition(":")
-    if not (number.isdecimal() and version.isdecimal()):
+    if not (_is_number(number) and _is_number(version)):
         return redirect(request, f"/traces/{quote(run_id)}")
     title = " ".join(field(request, "title").split())[:_LONGEST_TITLE] or words.t("trace.title")
     office_of(request).desk.attach(
         who(request), int(number), int(version), run_id, title, str(form(request).get("note", ""))
     )
     return redirect(request, f"/cases/{number}", "attach")
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _LONGEST_NUMBER
 
 
 def _open_cases(office: Office, person: Person) -> list[Any]:

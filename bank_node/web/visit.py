@@ -36,6 +36,7 @@ __all__ = [
 
 THEMES = ("auto", "light", "dark")
 _SESSION, _VISIT, _LANGUAGE, _THEME = "", "-visit", "-language", "-theme"
+_POLLED = "/progress"
 _LONGEST = 200
 _YEAR = 31_536_000
 
@@ -107,7 +108,10 @@ def find_visit(request: HTTPConnection, office: Office) -> Visit:
     fresh = not (kept.isalnum() and kept.isascii() and len(kept) == 32)
     visit = secrets.token_hex(16) if fresh else kept
     token = token_of(request, office)
-    standing = office.desk.standing(token) if token and len(token) <= _LONGEST else None
+    standing = None
+    if token and len(token) <= _LONGEST:
+        asks_by_itself = request.url.path.endswith(_POLLED)
+        standing = office.desk.standing(token, is_used=not asks_by_itself)
     if standing is not None and standing.kind != "browser":
         standing = None
     if standing is None:

@@ -26,7 +26,7 @@ from bank_node.desk import Desk, Office, OwnPayments
 from bank_node.identity import create_signing_key
 from bank_node.intake import take_in
 from bank_node.node.config import NodeConfig
-from bank_node.node.control import Proposal, Question
+from bank_node.node.control import KeepQuestion, Proposal, Question
 from bank_node.node.errors import UnknownRunError
 from bank_node.node.own_keys import own_key, own_keys
 from bank_node.node.records import Records
@@ -156,8 +156,12 @@ class FakeNode:
         self.phase = "refused"
         return self._brief(run_id, phase="refused", reason=reason)
 
-    async def trace(self, question: Question, person: str) -> dict[str, Any]:
+    async def trace(
+        self, question: Question, person: str, keep: KeepQuestion | None = None
+    ) -> dict[str, Any]:
         """Keep the question."""
+        if keep is not None:
+            await keep("t" * 24)
         self.asked.append((question, person))
         return self._brief("t" * 24, analysis="trace", phase="proposed", proposer=BANK)
 

@@ -319,6 +319,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], set[Role]]] = {
     "samples": ((), {Role.ANALYST, Role.SUPERVISOR, Role.AUDITOR}),
     "sampled": ((None, None), {Role.ANALYST, Role.SUPERVISOR, Role.AUDITOR}),
     "judge": ((FIRST, "r", OWN[0]), {Role.ANALYST, Role.SUPERVISOR}),
+    "asker": ((TRACE,), {Role.ANALYST, Role.SUPERVISOR, Role.AUDITOR}),
     "remember_question": ((TRACE, [OWN[0]]), {Role.ANALYST, Role.SUPERVISOR}),
     "traces": ((), {Role.ANALYST, Role.SUPERVISOR, Role.AUDITOR}),
     "trace": ((TRACE,), {Role.ANALYST, Role.SUPERVISOR, Role.AUDITOR}),

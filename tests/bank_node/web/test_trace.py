@@ -13,9 +13,10 @@ import pyarrow as pa
 import pytest
 
 from bank_node.errors import ParameterError
-from bank_node.node.control import Question
+from bank_node.node.control import KeepQuestion, Question
 from bank_node.store import results
 from bank_node.store import runs as run_table
+from bank_node.store.errors import UnavailableError
 from tests.bank_node.desk_world import (
     ANN,
     AUDREY,
@@ -23,6 +24,8 @@ from tests.bank_node.desk_world import (
     KNOWN,
     NOW,
     OWN,
+    ROUND_TRIP,
+    SECOND,
     TRACE,
     UNKNOWN,
     SmallOffice,
@@ -187,7 +190,7 @@ async def test_a_refusal_of_the_node_stands_beside_the_form(
 ) -> None:
     """What the node refuses is told with its remedy, and the form keeps what was typed."""
 
-    async def refuse(question: Question, person: str) -> dict[str, Any]:
+    async def refuse(_question: Question, _person: str, _keep: KeepQuestion) -> dict[str, Any]:
         raise ParameterError("account number 1 is no account of BANKA", "Check its spelling")
 
     monkeypatch.setattr(agreed.node, "trace", refuse)
@@ -201,6 +204,7 @@ async def test_progress_says_who_is_waited_for_and_ends_at_the_result(
     made: SmallOffice, visit: Callable[[str], Any]
 ) -> None:
     """The fragment polls itself while the run is open, and sends the browser on when it is over."""
+    made.desk.remember_question(ANN, ON_ITS_WAY, [OWN[0]])
     ann = await visit("ann")
     made.node.phase = "running"
     text = (await ann.get(f"/traces/{ON_ITS_WAY}/progress")).text
@@ -217,7 +221,8 @@ async def test_progress_says_who_is_waited_for_and_ends_at_the_result(
 async def test_a_trace_is_cancelled_until_it_is_computed(
     made: SmallOffice, visit: Callable[[str], Any]
 ) -> None:
-    """Who may trace may cancel until the own part is computed; then no button promises it."""
+    """Who asked may cancel until the own part is computed; then no button promises it."""
+    made.desk.remember_question(ANN, ON_ITS_WAY, [OWN[0]])
     ann = await visit("ann")
     made.node.phase = "consented"
     assert "/cancel" in (await ann.get(f"/traces/{ON_ITS_WAY}")).text
@@ -228,7 +233,53 @@ async def test_a_trace_is_cancelled_until_it_is_computed(
     made.node.phase = "computed"
     assert "/cancel" not in (await ann.get(f"/traces/{ON_ITS_WAY}")).text
     made.node.phase = "consented"
-    assert "/cancel" not in (await (await visit("audrey")).get(f"/traces/{ON_ITS_WAY}")).text
+    for name, may in (("audrey", False), ("ben", False), ("sue", True)):
+        assert ("/cancel" in (await (await visit(name)).get(f"/traces/{ON_ITS_WAY}")).text) == may
+    refused = await (await visit("ben")).submit(f"/traces/{ON_ITS_WAY}/cancel", {})
+    assert refused.status_code == 403
+
+
+@pytest.mark.parametrize("run_id", ["e" * 24, ROUND_TRIP])
+async def test_a_run_that_is_no_trace_of_this_bank_is_out_of_reach_of_the_trace_pages(
+    made: SmallOffice, visit: Callable[[str], Any], run_id: str
+) -> None:
+    """Another bank's proposal and a run for all are neither shown nor cancelled here."""
+    made.node.phase = "consented"
+    ann = await visit("ann")
+    for place in (f"/traces/{run_id}", f"/traces/{run_id}/progress"):
+        assert (await ann.get(place)).status_code == 404
+    assert (await ann.submit(f"/traces/{run_id}/cancel", {})).status_code == 404
+    assert made.node.asked == []
+
+
+async def test_a_trace_without_a_question_on_record_is_never_proposed(
+    agreed: SmallOffice, visit: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the database held, the node is not asked at all, and the form says why."""
+
+    def held(*_arguments: Any) -> None:
+        raise UnavailableError("the database is held by another process", "Try again")
+
+    monkeypatch.setattr(agreed.desk, "remember_question", held)
+    answer = await (await visit("ann")).submit("/traces", FORM)
+    assert answer.status_code == 422
+    assert "the database is held by another process" in answer.text
+    assert agreed.node.asked == []
+
+
+async def test_a_page_that_asks_by_itself_keeps_nobody_signed_in(
+    made: SmallOffice, visit: Callable[[str], Any]
+) -> None:
+    """A browser left alone on a trace is signed out after the idle time, however often it polls."""
+    made.desk.remember_question(ANN, ON_ITS_WAY, [OWN[0]])
+    ann = await visit("ann")
+    idle = made.office.config.web.sign_in.idle_minutes
+    step = (idle - 1) * 60 * SECOND
+    made.clock.now += step
+    assert (await ann.get(f"/traces/{ON_ITS_WAY}/progress")).status_code == 200
+    made.clock.now += step
+    assert (await ann.get("/rules")).status_code == 303
+
 
 
 async def test_no_account_of_another_bank_is_served(
