@@ -17,8 +17,10 @@ from alerts.local_view import LocalView, require_own
 from alerts.results import Aligned
 from alerts.rules import Joint, Rule
 
-__all__ = ["Hits", "find_hits", "matching_rows", "rule_window", "subjects_of"]
+__all__ = ["TOLERANCE", "Hits", "find_hits", "matching_rows", "rule_window", "subjects_of"]
 
+TOLERANCE = 1e-9
+"""How far a difference of two values may miss a bound: 0.95 - 0.85 is a little less than 0.1."""
 _AMOUNTS = frozenset({"inflow", "outflow"})
 
 
@@ -76,7 +78,7 @@ def _holds(condition: Joint, data: Aligned) -> NDArray[np.bool_]:
     if condition.reached is not None:
         mask &= value >= condition.reached
     if condition.rise is not None:
-        mask &= value - data.previous[condition.analysis] >= condition.rise
+        mask &= value - data.previous[condition.analysis] >= condition.rise - TOLERANCE
     return mask
 
 

@@ -87,13 +87,14 @@ def explain(
     window = _window(runs)
     metrics = view.metrics(accounts, *window)
     counterparties = view.counterparties(accounts, *window, limit)
+    slices = view.slices(accounts, *window, slice_us)
     past = history.history(accounts) if history is not None else _NO_HISTORY.empty_table()
     sentences = [
         _about(alert),
         *_run_sentences(runs),
         *_value_sentences(seen[-1].figures),
         _seen_sentence(seen),
-        _money_sentence(view, metrics, window),
+        _money_sentence(view, metrics, slices, window),
         *_counterparty_sentence(view, counterparties),
     ]
     return Explanation(
@@ -106,7 +107,7 @@ def explain(
         metrics=metrics,
         transactions=view.transactions(accounts, *window, limit),
         counterparties=counterparties,
-        slices=view.slices(accounts, *window, slice_us),
+        slices=slices,
     )
 
 
@@ -160,11 +161,11 @@ def _seen_sentence(seen: Sequence[Seen]) -> Sentence:
 
 
 def _money_sentence(
-    view: LocalView, metrics: pa.Table, window: tuple[int | None, int | None]
+    view: LocalView, metrics: pa.Table, slices: pa.Table, window: tuple[int | None, int | None]
 ) -> Sentence:
-    inflow, outflow, payments = (
-        pc.sum(metrics[name]).as_py() or 0 for name in ("inflow", "outflow", "payments")
-    )
+    """Say how much came and went; payments from the slices, where each counts once."""
+    inflow, outflow = (pc.sum(metrics[name]).as_py() or 0 for name in ("inflow", "outflow"))
+    payments = pc.sum(slices["payments"]).as_py() or 0
     since, until = (Value("time", moment) for moment in window)
     return Sentence(
         "payments",

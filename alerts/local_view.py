@@ -82,7 +82,7 @@ class LocalView(Protocol):
         """Return in- and outflow of the accounts together, per slice that has payments.
 
         Columns: start (int64 microseconds; multiples of ``length`` from ``since``, or from 1970 if
-        open), inflow, outflow (int64), payments (int64).
+        open), inflow, outflow (int64), payments (int64; one between two of the accounts once).
         """
         ...
 

@@ -27,11 +27,12 @@ _FOR_ALL_TIME = "($since IS NULL OR timestamp >= $since) AND ($until IS NULL OR 
 # Each payment once for each own side among the accounts asked about.
 _SIDES = f"""
     SELECT a.position, p.to_account AS account, p.amount AS received, 0 AS paid,
-        p.from_bank AS other_bank, p.from_account AS other, p.timestamp
+        p.from_bank AS other_bank, p.from_account AS other, p.timestamp, p.tx_id
     FROM payments p JOIN asked a ON p.to_account = a.account
     WHERE p.to_bank = $bank AND {_FOR_ALL_TIME}
     UNION ALL
-    SELECT a.position, p.from_account, 0, p.amount, p.to_bank, p.to_account, p.timestamp
+    SELECT a.position, p.from_account, 0, p.amount, p.to_bank, p.to_account, p.timestamp,
+        p.tx_id
     FROM payments p JOIN asked a ON p.from_account = a.account
     WHERE p.from_bank = $bank AND {_FOR_ALL_TIME}
 """  # noqa: S608 - texts of this module only
@@ -75,7 +76,7 @@ _SLICES = f"""
     SELECT CAST(coalesce($since, 0) + (timestamp - coalesce($since, 0)) // $length * $length
             AS BIGINT) AS start,
         CAST(sum(received) AS BIGINT) AS inflow, CAST(sum(paid) AS BIGINT) AS outflow,
-        count(*) AS payments
+        count(DISTINCT tx_id) AS payments
     FROM ({_SIDES}) GROUP BY start ORDER BY start
 """  # noqa: S608 - texts of this module only
 

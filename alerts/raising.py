@@ -1,22 +1,24 @@
 """From the hits of a run to alerts in the database: one open alert for a customer and rule.
 
 A hit of a customer whose alert of the rule is still open makes no second alert: the alert gets a
-further *sighting*.  Evaluating a run again by the same rules changes nothing.  What is stored comes
-from two places only: the released results of the bank's own accounts, and facts of the run.
+further *sighting*.  Evaluating a run again by the same rules changes nothing.  A run that is older
+than what an alert saw last adds its sighting and changes nothing else, and a customer whose alert
+from this very run was closed is not raised again.  What is stored comes from two places only: the
+released results of the bank's own accounts, and facts of the run.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from alerts.changes import refuse_stale
 from alerts.errors import StaleVersion
-from alerts.evaluate import Hits, find_hits
+from alerts.evaluate import TOLERANCE, Hits, find_hits
 from alerts.figures import Found, describe_hits
 from alerts.local_view import LocalView
 from alerts.opening import alert_rose
@@ -104,35 +106,50 @@ def _store(
 ) -> tuple[int, int]:
     """Write the alerts of one rule; return how many are new and how many were seen again."""
     known = _open_alerts(session, hits.rule.name)
-    new = [f for f in found if f.subject not in known]
-    again = [f for f in found if f.subject in known]
+    judged = _judged_subjects(session, hits.rule.name, results.run_id)
+    new = [f for f in found if f.subject not in known and f.subject not in judged]
+    again = [(known[f.subject], f) for f in found if f.subject in known]
+    newer = [(k, f) for k, f in again if results.at >= k.seen_at]
     ids = dict(_insert_alerts(session, results, hits, new))
-    _update_alerts(session, results, [(known[f.subject], f) for f in again])
-    ids |= {f.subject: known[f.subject].id for f in again}
-    _see(session, results, [(ids[f.subject], f) for f in found])
+    _update_alerts(session, results, newer)
+    _see(session, results, [(ids[f.subject], f) for f in new] + [(k.id, f) for k, f in again])
+    ids |= {f.subject: k.id for k, f in newer}
     _add_accounts(session, hits, ids, accounts)
     return len(new), len(again)
 
 
 @dataclass(frozen=True)
 class _Known:
-    """An alert that is not closed."""
+    """An alert that is not closed; ``seen_at``: time of the last run that saw it."""
 
     id: int
     version: int
     status: str
     case_id: int | None
     strength: float
+    seen_at: int
 
 
 def _open_alerts(session: Session, rule: str) -> dict[str, _Known]:
-    query = select(
-        Alert.subject, Alert.id, Alert.version, Alert.status, Alert.case_id, Alert.strength
-    ).where(Alert.rule == rule, Alert.status != ALERT_CLOSED)
-    return {
-        row.subject: _Known(row.id, row.version, row.status, row.case_id, row.strength)
-        for row in session.execute(query)
-    }
+    last = (Sighting.alert_id == Alert.id) & (Sighting.run_id == Alert.last_run)
+    seen_at = func.coalesce(Sighting.at, Alert.created_at)
+    known = (Alert.id, Alert.version, Alert.status, Alert.case_id, Alert.strength, seen_at)
+    query = (
+        select(Alert.subject, *known)
+        .outerjoin(Sighting, last)
+        .where(Alert.rule == rule, Alert.status != ALERT_CLOSED)
+    )
+    return {row[0]: _Known(*row[1:]) for row in session.execute(query)}
+
+
+def _judged_subjects(session: Session, rule: str, run_id: str) -> set[str]:
+    """Return whose alert of the rule saw this run and is closed: people have judged it."""
+    query = (
+        select(Alert.subject)
+        .join(Sighting, Sighting.alert_id == Alert.id)
+        .where(Alert.rule == rule, Alert.status == ALERT_CLOSED, Sighting.run_id == run_id)
+    )
+    return set(session.scalars(query))
 
 
 def _insert_alerts(
@@ -163,6 +180,7 @@ def _update_alerts(
 ) -> None:
     if not pairs:
         return
+    risen = _risen(session, pairs)
     table: Any = Alert.__table__
     statement = (
         update(table)
@@ -182,9 +200,44 @@ def _update_alerts(
     written: Any = session.connection().execute(statement, rows)
     if written.rowcount not in (-1, len(rows)):
         raise StaleVersion("an alert changed while its run was evaluated", "evaluate the run again")
-    for known, found in pairs:
-        if known.status == ALERT_IN_CASE and known.case_id and found.strength > known.strength:
-            alert_rose(session, known.case_id, known.id, found.reason, now=results.at)
+    for case_id, alert_id, reason in risen:
+        alert_rose(session, case_id, alert_id, reason, now=results.at)
+
+
+def _risen(session: Session, pairs: Sequence[tuple[_Known, Found]]) -> list[tuple[int, int, str]]:
+    """Return case, alert and reason of what is stronger than its last run said, by like measure."""
+    stronger = [
+        (known.case_id, known.id, found)
+        for known, found in pairs
+        if known.status == ALERT_IN_CASE
+        and known.case_id
+        and found.strength > known.strength + TOLERANCE
+    ]
+    last = _last_figures(session, [alert_id for _case, alert_id, _found in stronger])
+    return [
+        (case_id, alert_id, found.reason)
+        for case_id, alert_id, found in stronger
+        if alert_id in last and _measure(last[alert_id]) == _measure(found.figures)
+    ]
+
+
+def _last_figures(session: Session, ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+    """Return what the last run said of each alert, as far as it is kept."""
+    figures: dict[int, Mapping[str, Any]] = {}
+    for start in range(0, len(ids), _CHUNK):
+        query = (
+            select(Sighting.alert_id, Sighting.figures)
+            .join(Alert, (Alert.id == Sighting.alert_id) & (Alert.last_run == Sighting.run_id))
+            .where(Alert.id.in_(ids[start : start + _CHUNK]))
+        )
+        figures |= dict(session.execute(query).all())
+    return figures
+
+
+def _measure(figures: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the analysis whose value is the strength, and its policy; no others compare."""
+    lead: str = figures["accounts"][0]["lead"]
+    return lead, figures["runs"][lead]["policy"]
 
 
 def _see(session: Session, results: Results, pairs: Sequence[tuple[int, Found]]) -> None:
@@ -210,12 +263,14 @@ def _see(session: Session, results: Results, pairs: Sequence[tuple[int, Found]])
 
 
 def _add_accounts(session: Session, hits: Hits, ids: dict[str, int], accounts: pa.Array) -> None:
-    """Add the accounts of the hits to their alerts, those that are not there yet."""
-    if not len(hits.row):
+    """Add the accounts of the hits to their alerts (``ids``), those that are not there yet."""
+    if not ids:
         return
-    by_group = np.array([ids[subject] for subject in hits.subjects], np.int64)
-    alert = np.repeat(by_group, np.diff(hits.start)).tolist()
-    names = accounts.take(pa.array(hits.row)).to_pylist()
+    by_group = np.array([ids.get(subject, 0) for subject in hits.subjects], np.int64)
+    each = np.repeat(by_group, np.diff(hits.start))
+    alert = each[each > 0].tolist()
+    names = accounts.take(pa.array(hits.row[each > 0])).to_pylist()
+    by_group = by_group[by_group > 0]
     there: set[tuple[int, str]] = set()
     for start in range(0, len(by_group), _CHUNK):
         part = by_group[start : start + _CHUNK].tolist()

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import typer
@@ -21,6 +21,12 @@ __all__ = ["app"]
 
 _Status = Literal["open", "in-case", "closed"]
 _Severity = Literal["low", "medium", "high", "critical"]
+_LEVELS = ("low", "medium", "high", "critical")
+_STATES = {
+    "open": ("new", "assigned", "investigating", "escalated", "pending-review"),
+    "closed": ("closed-false-alarm", "closed-confirmed", "closed-reported"),
+}
+"""What ``--status`` means for cases: these states, as the API names them."""
 _Kind = Literal["html", "json", "ftm", "goaml", "csv"]
 _KINDS = {
     "html": "html",
@@ -96,7 +102,8 @@ def sign_out(node: NodeOption = None, url: UrlOption = "") -> None:
 @app.command("list")
 def list_alerts(
     status: Annotated[
-        _Status | None, typer.Option(help="open, in-case or closed. [default: not closed]")
+        _Status | None,
+        typer.Option(help="open, in-case (alerts only) or closed. [default: not closed]"),
     ] = None,
     severity: Annotated[_Severity | None, typer.Option(help="At least so severe.")] = None,
     rule: Annotated[str | None, typer.Option(help="Only of this rule.")] = None,
@@ -109,7 +116,7 @@ def list_alerts(
     url: UrlOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List alerts, or cases, the most severe first.
+    """List alerts, or cases, the most severe first; closed ones with --status closed.
 
     Examples:
 
@@ -121,17 +128,17 @@ def list_alerts(
     """
     place = DeskPlace.of(node, url)
     if cases or mine:
-        if any(value is not None for value in (status, rule, account, run)):
+        if status == "in-case" or any(value is not None for value in (rule, account, run)):
             raise ParameterError(
-                "--status, --rule, --account and --run choose alerts",
+                "--status in-case, --rule, --account and --run choose alerts",
                 "Leave them out with --cases and --mine",
             )
         who = place.ask("GET", "/me")["person"]["name"] if mine else None
         query = {"severity": severity, "assignee": who, "limit": limit}
-        found = place.ask("GET", "/cases", query=query)
+        found = place.ask("GET", "/cases", query=query | {"state": _STATES[status or "open"]})
     else:
-        query = {"status": status, "severity": severity, "rule": rule, "account": account}
-        found = place.ask("GET", "/alerts", query=query | {"run": run, "limit": limit})
+        query = {"severity": severity, "rule": rule, "account": account, "run": run, "limit": limit}
+        found = _alerts_of(place, ("open", "in-case") if status is None else (status,), query)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
@@ -141,6 +148,21 @@ def list_alerts(
         alert_tables.show_alerts(found["alerts"])
     if found["next"] is not None:
         typer.echo(f"the first {limit}; for more: --limit")
+
+
+def _alerts_of(
+    place: DeskPlace, statuses: tuple[_Status, ...], query: dict[str, Any]
+) -> dict[str, Any]:
+    """Return one page of the alerts with any of these statuses, which the API gives one by one.
+
+    Whoever is put into a case in between is in both answers, and stands here once.
+    """
+    pages = [place.ask("GET", "/alerts", query=query | {"status": s}) for s in statuses]
+    found = {alert["id"]: alert for page in pages for alert in page["alerts"]}
+    ordered = sorted(found.values(), key=lambda a: (-_LEVELS.index(a["severity"]), a["id"]))
+    shown = ordered[: query["limit"]]
+    more = len(ordered) > len(shown) or any(page["next"] is not None for page in pages)
+    return {"alerts": shown, "next": shown[-1]["id"] if more and shown else None}
 
 
 @app.command("evaluate")
@@ -288,4 +310,5 @@ app.command("approve")(case_steps.approve)
 app.command("send-back")(case_steps.send_back)
 app.command("reopen")(case_steps.reopen)
 app.command("snooze")(case_steps.snooze)
+app.command("wake")(case_steps.wake)
 app.command("attach")(case_steps.attach)

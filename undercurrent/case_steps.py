@@ -38,6 +38,7 @@ __all__ = [
     "send_back",
     "snooze",
     "tell",
+    "wake",
 ]
 
 UrlOption = Annotated[
@@ -74,7 +75,7 @@ def given_note(note: str) -> str:
         return note
     if not sys.stdin.isatty():
         raise ParameterError("this needs a note", "Say why: --note TEXT")
-    asked: str = typer.prompt("Note")
+    asked: str = typer.prompt("Note", err=True)
     return asked
 
 
@@ -270,6 +271,22 @@ def snooze(
     place, words, moment = DeskPlace.of(node, url), given_note(note), _moment(until)
     case = case_of(place, reference(id_))
     tell(_step(place, case, "snooze", words, until=moment), as_json=as_json)
+
+
+def wake(
+    id_: IdArgument,
+    note: NoteOption = "",
+    node: NodeOption = None,
+    url: UrlOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Wake a case that sleeps before its day has come; for who has it.
+
+    Example:
+
+      undercurrent alerts wake C7 --note "the answer is here"
+    """
+    _simple("wake", id_, note, DeskPlace.of(node, url), as_json=as_json)
 
 
 def attach(

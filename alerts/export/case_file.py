@@ -88,7 +88,8 @@ def gather_case(
     if len(transactions) > most_payments:
         raise EntryError(
             f"case {case_id} has more than {most_payments} payments in its window",
-            "export it in parts, or with a larger number of payments",
+            f"read the case with undercurrent alerts show C{case_id} --json, and take the payments"
+            " from the bank's own records",
         )
     return CaseFile(
         case=case,

@@ -59,12 +59,19 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(time=iso_time, amount=amount_text, number=_number)
+    environment.filters.update(time=iso_time, amount=amount_text, number=_number, traced=_traced)
     return environment
 
 
 def _number(value: Any) -> str:
     return number_text(value) if value is None or isinstance(value, float | int) else str(value)
+
+
+def _traced(value: Any, column: str, decimals: int) -> str:
+    """Return a cell of a trace; amounts, in whole units of the currency, as money."""
+    if column == "amount" and value is not None:
+        return f"{value:.{decimals}f}"
+    return _number(value)
 
 
 def _bars(file: CaseFile) -> list[Bar]:

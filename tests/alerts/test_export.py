@@ -312,6 +312,18 @@ def test_the_page_runs_and_loads_nothing(file: CaseFile) -> None:
         assert text in read.text
 
 
+def test_amounts_of_a_trace_are_money_to_the_cent(file: CaseFile) -> None:
+    """No amount is rounded to six digits; bands and slices stay numbers."""
+    columns = {"account": ["A2"], "slice": [3], "kind": ["received"], "amount": [1234567.89]}
+    (trace,) = file.traces
+    page = case_page(replace(file, traces=(replace(trace, rows=pa.table(columns)),)))
+    assert "<td>1234567.89</td>" in page
+    assert "<td>3</td>" in page
+    assert "<th>amount, EUR</th>" in page
+    yen = replace(file, decimals=0, traces=(replace(trace, rows=pa.table(columns)),))
+    assert "<td>1234568</td>" in case_page(yen)
+
+
 def test_the_page_draws_money_by_day(file: CaseFile) -> None:
     """One pair of bars for each day; the largest is as high as the picture."""
     page = case_page(file)
@@ -338,8 +350,9 @@ def test_no_payment_is_left_out_silently() -> None:
     engine = memory_engine()
     with transactions_on(engine)() as session, view_of(ACCOUNTS, PAYMENTS) as view:
         file = _closed_case(session, view, ANN)
-        with pytest.raises(EntryError, match="more than 2 payments"):
+        with pytest.raises(EntryError, match="more than 2 payments") as caught:
             gather_case(session, ANN, file.case.id, view, now=NOW, most_payments=2)
+        assert f"undercurrent alerts show C{file.case.id} --json" in caught.value.remedy
     engine.dispose()
 
 

@@ -6,12 +6,36 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from alerts import SYSTEM, PaymentsView, Severity, back_test, parse_rules, raise_alerts
+from alerts import (
+    SYSTEM,
+    PaymentsView,
+    Results,
+    RuleSet,
+    Severity,
+    back_test,
+    parse_rules,
+    raise_alerts,
+)
+from alerts.cases import begin as begin_case
+from alerts.cases import snooze, take
 from alerts.errors import ForeignAccount, NotFound, NotPermitted, RuleError, StaleVersion
-from alerts.queries import AlertFilter, accounts_of, list_alerts, sightings
+from alerts.opening import open_case
+from alerts.queries import AlertFilter, accounts_of, journal, list_alerts, show_case, sightings
 from alerts.sampling import judge_sample, sample_counts
 from alerts.tables import Alert, Base, Sample
-from tests.alerts.world import ANN, AUDREY, NOW, OTTO, SUE, Begin, results, rules, view_of
+from tests.alerts.world import (
+    ANN,
+    AUDREY,
+    DAY,
+    NOW,
+    OTTO,
+    SUE,
+    Begin,
+    results,
+    rules,
+    values,
+    view_of,
+)
 
 
 def test_hits_of_one_customer_are_one_alert(session: Session, view: PaymentsView) -> None:
@@ -66,6 +90,93 @@ def test_other_rules_evaluate_a_run_again(session: Session, view: PaymentsView) 
     first, second = list_alerts(session, ANN)
     assert (first.rule, second.rule) == ("top", "high")
     assert len(sightings(session, ANN, second.id)) == 1
+
+
+OTHER = {"name": "other", "joint": [{"analysis": "risk-propagation", "reached": 9}]}
+BANDS = "bands:0.2,0.5,0.8"
+
+
+def test_an_older_run_adds_its_sighting_only(session: Session, view: PaymentsView) -> None:
+    """Changed rules on an old run leave what the alert says, its run and its time as they were."""
+    raise_alerts(session, SYSTEM, rules(), results("r1", {"A1": 2}), view)
+    newer = replace(results("r2", {"A1": 3}), at=NOW + DAY)
+    raise_alerts(session, SYSTEM, rules(), newer, view)
+    before = list_alerts(session, ANN)
+    older = replace(results("r0", {"A1": 2, "A2": 2}), at=NOW - DAY)
+    for data in (results("r1", {"A1": 2, "A2": 2}), older):
+        done = raise_alerts(session, SYSTEM, rules(OTHER), data, view)
+        assert (done.raised, done.updated) == (0, 1)
+    assert list_alerts(session, ANN) == before
+    seen = sightings(session, ANN, before[0].id)
+    assert [one.run_id for one in seen] == ["r0", "r1", "r2"]
+    assert accounts_of(session, ANN, [before[0].id]) == ["A1"]
+
+
+def test_a_judged_customer_is_not_raised_from_the_same_run(
+    session: Session, view: PaymentsView
+) -> None:
+    """The run whose alert was closed raises it for others only; another run for all."""
+    raise_alerts(session, SYSTEM, rules(), results("r1", {"A1": 2}), view)
+    session.scalars(select(Alert)).one().status = "closed"
+    session.flush()
+    done = raise_alerts(session, SYSTEM, rules(OTHER), results("r1", {"A1": 2, "A3": 2}), view)
+    assert (done.raised, done.updated) == (1, 0)
+    fresh = list_alerts(session, ANN, AlertFilter(status="open"))
+    assert [alert.subject for alert in fresh] == ["customer:C2"]
+    assert accounts_of(session, ANN, [fresh[0].id]) == ["A3"]
+    assert raise_alerts(session, SYSTEM, rules(), results("r2", {"A1": 2}), view).raised == 1
+
+
+def _mixed() -> RuleSet:
+    """One rule over three analyses, any of which is enough."""
+    reached = {"risk-propagation": 2, "round-trip": 1, "pagerank": 2}
+    joint = [{"analysis": name, "reached": value} for name, value in reached.items()]
+    return parse_rules({"rule": [{"name": "mixed", "needed": 1, "joint": joint}]})
+
+
+def _night(number: int, bands: tuple[int, int, int], policy: str = BANDS) -> Results:
+    """The bands of account A1 in three analyses, on one night."""
+    at, run = NOW + number * DAY, f"n{number}"
+    names = ("risk-propagation", "round-trip", "pagerank")
+    parts = [
+        values(f"{run}-{name}", {"A1": band}, name, policy=policy, at=at)
+        for name, band in zip(names, bands, strict=True)
+    ]
+    return Results(run, at, tuple(parts))
+
+
+def _asleep(session: Session, view: PaymentsView) -> int:
+    """A sleeping case with the alert of the first night, which risk 2 leads."""
+    raise_alerts(session, SYSTEM, _mixed(), _night(0, (2, 1, 0)), view)
+    (alert,) = list_alerts(session, ANN)
+    case = open_case(session, ANN, {alert.id: alert.version}, "odd", now=NOW).case
+    for step in (take, begin_case):
+        case = step(session, ANN, case.id, case.version, "odd", now=NOW).case
+    until = NOW + 30 * DAY
+    snooze(session, ANN, case.id, case.version, until, "due then", now=NOW)
+    return case.id
+
+
+def test_a_rise_is_of_the_same_analysis(session: Session, view: PaymentsView) -> None:
+    """Risk 2, round trip 1 and risk 2 again is no rise; the case sleeps on until risk rises."""
+    case_id = _asleep(session, view)
+    for number, bands in enumerate([(1, 1, 2), (2, 1, 0), (2, 1, 0)], 1):
+        raise_alerts(session, SYSTEM, _mixed(), _night(number, bands), view)
+        assert journal(session, ANN, case_id)[-1].action == "snooze"
+    assert show_case(session, ANN, case_id).snoozed_until is not None
+    raise_alerts(session, SYSTEM, _mixed(), _night(4, (3, 1, 0)), view)
+    assert journal(session, ANN, case_id)[-1].action == "risen"
+    assert show_case(session, ANN, case_id).snoozed_until is None
+
+
+def test_a_rise_is_under_the_same_policy(session: Session, view: PaymentsView) -> None:
+    """Band 5 of eight after band 2 of four is no rise; band 6 of eight after that is one."""
+    case_id = _asleep(session, view)
+    eight = "bands:0.1,0.2,0.3,0.4,0.5,0.6,0.7"
+    raise_alerts(session, SYSTEM, _mixed(), _night(1, (5, 1, 0), eight), view)
+    assert journal(session, ANN, case_id)[-1].action == "snooze"
+    raise_alerts(session, SYSTEM, _mixed(), _night(2, (6, 1, 0), eight), view)
+    assert journal(session, ANN, case_id)[-1].action == "risen"
 
 
 def test_nothing_is_stored_if_a_result_is_foreign(begin: Begin, view: PaymentsView) -> None:

@@ -97,6 +97,13 @@ def test_a_rise_needs_a_run_before(view: PaymentsView) -> None:
     assert found(rising, results("r1", now), view) == []
 
 
+def test_a_rise_of_a_score_is_exact(view: PaymentsView) -> None:
+    """From 0.85 to 0.95 is a rise of 0.1, which floating point makes a little less."""
+    rising = rule(joint=[{"analysis": "risk-propagation", "rise": 0.1}])
+    assert found(rising, results("r1", {"A1": 0.95}, {"A1": 0.85}), view) == ["A1"]
+    assert found(rising, results("r1", {"A1": 0.9499}, {"A1": 0.85}), view) == []
+
+
 def test_a_rise_is_not_taken_across_policies(view: PaymentsView) -> None:
     """Band 3 of eight after band 0 of four is no rise."""
     rising = rule(joint=[{"analysis": "risk-propagation", "rise": 1}])

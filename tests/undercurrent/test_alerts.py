@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 import stat
@@ -12,10 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import typer
 
-from alerts import Action
+from alerts import Action, State
+from alerts.states import CLOSED, OPEN_STATES
 from bank_node.api import api_app
 from bank_node.node.control import serve_control
 from tests.bank_node.desk_world import (
@@ -30,6 +33,7 @@ from tests.bank_node.desk_world import (
     small_office,
 )
 from undercurrent import cli, desk_client
+from undercurrent.alerts import _STATES
 from undercurrent.case_steps import reference
 from undercurrent.desk_client import DeskPlace
 
@@ -153,6 +157,36 @@ def test_two_people_close_a_case(run: Run, made: SmallOffice, tmp_path: Path) ->
     assert "is new" in run("sue", "reopen", case, "--note", "again")[1]
 
 
+def test_lists_leave_out_what_is_closed(run: Run, made: SmallOffice) -> None:
+    """Alerts and cases that are closed come with --status closed only; pages stay in order."""
+    case = cases_of(made)[0].id
+    for who, *step in (
+        ("ann", "assign"), ("ann", "close", "--as", "confirmed"), ("sue", "approve")
+    ):  # fmt: skip
+        assert run(who, step[0], f"C{case}", *step[1:], "--note", "as it looks")[0] == 0
+
+    def listed(*options: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(run("ann", "list", *options, "--json")[1])
+        return found
+
+    everything = listed("--limit", "500")
+    assert {a["status"] for a in everything["alerts"]} == {"open", "in-case"}
+    assert everything["next"] is None
+    whole = made.desk.alerts(SUE, limit=500)
+    assert [a["id"] for a in everything["alerts"]] == [a.id for a in whole if a.status != "closed"]
+    assert listed("--limit", "3")["alerts"] == everything["alerts"][:3]
+    assert listed("--limit", "3")["next"] == everything["alerts"][2]["id"]
+    assert {a["status"] for a in listed("--status", "closed")["alerts"]} == {"closed"}
+    shown = {c["id"] for c in listed("--cases", "--limit", "500")["cases"]}
+    closed = {c["id"] for c in listed("--cases", "--status", "closed", "--limit", "500")["cases"]}
+    assert case in closed - shown
+    assert case not in {c["id"] for c in listed("--mine")["cases"]}
+    assert run("ann", "list", "--cases", "--status", "in-case")[0] == 2
+    assert {*map(State, _STATES["open"])} == OPEN_STATES
+    assert {*map(State, _STATES["closed"])} == CLOSED
+    assert run("sue", "reopen", f"C{case}", "--note", "again")[0] == 0
+
+
 def test_an_alert_without_a_case_gets_one(run: Run, made: SmallOffice) -> None:
     """Assigning a free alert opens a case; other commands say that there is none."""
     alert = f"A{free_alerts(made)[0].id}"
@@ -172,6 +206,10 @@ def test_a_supervisor_gives_cases_out(run: Run, made: SmallOffice) -> None:
     slept = run("ben", "snooze", case, "--until", "2026-05-01", "--note", "answer is due", "--json")
     assert json.loads(slept[1])["case"]["snoozed_until"] == "2026-05-01T00:00:00Z"
     assert run("ben", "escalate", case, "--note", "too close")[0] == 3
+    assert run("ann", "wake", case, "--note", "not mine")[0] == 3
+    woken = run("ben", "wake", case, "--note", "the answer is here", "--json")
+    assert json.loads(woken[1])["case"]["snoozed_until"] is None
+    assert made.desk.case(SUE, int(case[1:])).journal[-1].action == "wake"
     mine = json.loads(run("ben", "list", "--mine", "--json")[1])
     assert {c["assignee"] for c in mine["cases"]} == {"ben"}
     assert "with ann" in run("ann", "next", "--note", "mine today")[1]
@@ -305,6 +343,35 @@ def test_a_note_is_required(run: Run, made: SmallOffice, monkeypatch: pytest.Mon
     assert made.desk.case(SUE, int(case[1:])).journal[-1].note == "typed"
 
 
+class _Typed(io.StringIO):
+    """A terminal on which something is typed."""
+
+    def isatty(self) -> bool:
+        """Say that it is one."""
+        return True
+
+
+def test_a_question_is_no_part_of_the_json(
+    run: Run, made: SmallOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The note is asked for on standard error; standard output is for the program that reads it."""
+    case = f"C{made.desk.cases(SUE, limit=1)[0].id}"
+    monkeypatch.setattr("sys.stdin", _Typed("typed at a terminal\n"))
+    code, out, err = run("ann", "note", case, "--json")
+    assert (code, "Note" in err) == (0, True)
+    assert json.loads(out)["case"]["id"] == int(case[1:])
+
+
+def test_an_answer_that_is_no_json_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sign-in page of a proxy, or another site: what to check, and no traceback."""
+    page = httpx.Response(200, text="<html>Sign in</html>")
+    monkeypatch.setattr(httpx.Client, "request", lambda *_a, **_m: page)
+    code, out, err = run("ann", "list", "--url", "http://127.0.0.1:1")
+    assert (code, out) == (1, "")
+    assert "in no form of the desk" in err
+    assert "Check --url" in err
+
+
 def test_a_token_goes_over_tls_or_stays_here(run: Run) -> None:
     """An address that would carry the token in clear, or is none, is refused."""
     for url in ("http://desk.bank.example", "ftp://x", "desk", "http://user@127.0.0.1"):
@@ -333,7 +400,7 @@ def test_every_command_has_an_example(run: Run) -> None:
     group = typer.main.get_command(cli.command_line("alerts")).commands["alerts"]  # type: ignore[attr-defined]
     commands = {n: c for n, c in group.commands.items() if n != "rules"}
     commands |= group.commands["rules"].commands
-    assert len(commands) == 18
+    assert len(commands) == 19
     for name, command in commands.items():
         assert "Example" in command.help, name
         assert "undercurrent alerts" in command.help, name
