@@ -7,12 +7,16 @@ is on disk: it is written beside it and then linked or renamed.
 import errno
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["create_file", "make_private_folder", "replace_file", "sync"]
+__all__ = ["create_file", "make_private_folder", "new_file", "replace_file", "sync"]
 
 PRIVATE = 0o600
 PUBLIC = 0o644
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 def make_private_folder(folder: Path) -> None:
@@ -26,15 +30,47 @@ def create_file(path: Path, data: bytes, mode: int = PRIVATE) -> None:
     Raises:
         FileExistsError: there is one of that name; it stays as it is.
     """
-    temporary = _beside(path, data, mode)
+    with new_file(path, mode) as file:
+        file.write(data)
+
+
+@contextmanager
+def new_file(path: Path, mode: int = PRIVATE) -> Iterator[BinaryIO]:
+    """A file to write to, which appears under its name when the block ends without error.
+
+    Raises:
+        FileExistsError: there is one of that name; it stays as it is.
+    """
+    if os.path.lexists(path):  # before the work
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    temporary = _hidden(path)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _appear(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def _appear(temporary: Path, path: Path) -> None:
     try:
         # Unlike a rename, a link never takes the place of a file that is there.
         os.link(temporary, path)
     except FileExistsError:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
-    finally:
-        temporary.unlink()
-    sync(path.parent)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # A memory stick knows no links: the name is taken first, then the file put there.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
+        temporary.replace(path)
 
 
 def replace_file(path: Path, data: bytes, mode: int = PRIVATE) -> None:
@@ -50,7 +86,7 @@ def replace_file(path: Path, data: bytes, mode: int = PRIVATE) -> None:
 
 def _beside(path: Path, data: bytes, mode: int) -> Path:
     """Write the data, synced to disk, into a hidden file in the same folder."""
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}"
+    temporary = _hidden(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -61,6 +97,11 @@ def _beside(path: Path, data: bytes, mode: int) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
+
+
+def _hidden(path: Path) -> Path:
+    """Return a name in the same folder that nobody else uses."""
+    return path.parent / f".{path.name}.{secrets.token_hex(8)}"
 
 
 def sync(path: Path) -> None:

@@ -204,14 +204,25 @@ def fresh_folder(out: Path, *, force: bool = False, holding: str = "banks") -> I
             f"{out}: cannot be written ({error.strerror})", "Choose another place"
         ) from error
     try:
-        work = temporary / "new"
+        work, old = temporary / "new", temporary / "old"
         work.mkdir()
         yield work
-        if out.exists():
-            out.rename(temporary / "old")
-        work.rename(out)
+        _take_place(work, out, old)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if out.exists() or not old.exists():  # otherwise this is the only place of the old one
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_place(work: Path, out: Path, old: Path) -> None:
+    """Put the new folder in the place of one that may be there, which comes back if that fails."""
+    try:
+        if out.exists():
+            out.rename(old)
+        work.rename(out)
+    except BaseException:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        raise
 
 
 def _check_place(out: Path, holding: str, *, force: bool) -> None:

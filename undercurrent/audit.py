@@ -1,7 +1,6 @@
 """The commands ``undercurrent audit``: the node's audit log, read from its database."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bank_node.consortium import Book
+from bank_node.files import new_file
 from bank_node.node.config import default_folder, read_config
 from bank_node.node.own_keys import own_keys
 from bank_node.store import Database, audit
@@ -142,9 +142,8 @@ def export_log(
     """
     database = Database.open(read_config(node or default_folder()).store_url)
     try:
-        handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with database.read() as session, os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.writelines(line + "\n" for line in audit.export(session))
+        with database.read() as session, new_file(out) as file:
+            file.writelines(f"{line}\n".encode() for line in audit.export(session))
     finally:
         database.close()
     typer.echo(f"audit log: {out}")

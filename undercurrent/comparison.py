@@ -91,6 +91,7 @@ def compare(
       undercurrent lab compare TWO_BANKS --compute 1 --out OUT
     """
     with fresh_folder(out, force=force, holding=_MARKER) as work:
+        _refuse_twice(data)
         _refuse_fitted(data, fit or [])
         weights = _model(fit or [], model)
         pairs = [_compare_one(path, weights, compute, deadline, budget) for path in data]
@@ -208,6 +209,16 @@ def _model(fit: list[Path], path: Path | None) -> tools.Model:
     if fit:
         return tools.fit_on([tools.read_labelled(one) for one in fit])
     return tools.shipped_model() if path is None else tools.load_model(path)
+
+
+def _refuse_twice(data: list[Path]) -> None:
+    """Refuse the same data set twice, which would narrow the intervals for nothing."""
+    paths = [path.resolve() for path in data]
+    twice = {path for path in paths if paths.count(path) > 1}
+    if twice:
+        raise ParameterError(
+            f"{min(twice)}: the data set is given twice", "Give each data set once"
+        )
 
 
 def _refuse_fitted(data: list[Path], fit: list[Path]) -> None:

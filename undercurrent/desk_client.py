@@ -72,10 +72,13 @@ class DeskPlace:
 
         Raises:
             NotRunningError: nobody answers there.
-            RemoteError: the desk says no, with its own words.
+            RemoteError: the desk says no, with its own words; or something else answers.
         """
         response = self.fetch(method, path, body, query)
-        return response.json() if response.content else None
+        try:
+            return response.json() if response.content else None
+        except ValueError:  # the sign-in page of a proxy, say
+            raise RemoteError(_foreign(response) | {"exit_code": 1}) from None
 
     def fetch(
         self,
@@ -146,15 +149,19 @@ def _refused(response: httpx.Response) -> RemoteError:
     try:
         told = {k: str(response.json()[k]) for k in ("code", "message", "remedy")}
     except (ValueError, KeyError, TypeError):
-        told = {
-            "code": "node.refused",
-            "message": f"the answer was {status}, in no form of the desk",
-            "remedy": "Check --url; the node's log may say more",
-        }
+        told = _foreign(response)
     if told["code"] == "api.not-signed-in":
         told["remedy"] = _SIGN_IN
     exit_code = 1 if told["code"] in _STALE else _EXIT_CODES.get(status, 1)
     return RemoteError(told | {"exit_code": exit_code})
+
+
+def _foreign(response: httpx.Response) -> dict[str, str]:
+    return {
+        "code": "node.refused",
+        "message": f"the answer was {response.status_code}, in no form of the desk",
+        "remedy": "Check --url; the node's log may say more",
+    }
 
 
 def keep_token(place: DeskPlace, token: str) -> None:

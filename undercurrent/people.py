@@ -337,7 +337,7 @@ def _password(*, from_stdin: bool) -> str:
             "There is no terminal to ask for a password on",
             "Send the password on the standard input, with --password-stdin",
         )
-    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
 
 
 def _policy(policy: SignInPolicy, days: int | None) -> SignInPolicy:

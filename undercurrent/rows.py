@@ -2,13 +2,14 @@
 
 import csv
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from bank_node.files import new_file
 
 __all__ = ["show_rows", "write_rows"]
 
@@ -17,14 +18,13 @@ _MOST_BANDS = 64
 
 
 def write_rows(path: Path, result: dict[str, Any]) -> None:
-    """Write the rows as CSV, readable by this user only."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(result["columns"])
-    writer.writerows(result["rows"])
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text.getvalue())
+    """Write the rows as CSV, readable by this user only; the file is whole or not there."""
+    with new_file(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(result["columns"])
+        writer.writerows(result["rows"])
+        text.detach()
 
 
 def show_rows(result: dict[str, Any], out: Path | None) -> None:

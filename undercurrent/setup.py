@@ -185,9 +185,14 @@ def _ask(answers: Answers, name: str, question: str) -> Answers:
     return _until_right(
         lambda: replace(
             answers,
-            **{name: _clean(name, typer.prompt(question, getattr(answers, name), type=kind))},
+            **{name: _clean(name, _prompt(question, getattr(answers, name), kind))},
         )
     )
+
+
+def _prompt(question: str, proposed: Any, kind: Callable[[str], Any] = str) -> Any:
+    """Ask on standard error: what is printed for programs stays free of questions."""
+    return typer.prompt(question, proposed, type=kind, err=True)
 
 
 def _clean(name: str, answer: Any) -> Any:
@@ -202,7 +207,7 @@ def _ask_for_source(answers: Answers) -> Answers:
 
     def ask() -> Answers:
         question = f"Where transactions come from: {', '.join(_SOURCES)}"
-        kind = typer.prompt(question, before.kind).strip().lower()
+        kind = _prompt(question, before.kind).strip().lower()
         if kind not in _SOURCES:
             raise AnswerError(f"{kind} is no kind of source", f"One of {', '.join(_SOURCES)}")
         return replace(answers, source=None if kind == "none" else _ask_for_place(before, kind))
@@ -212,10 +217,8 @@ def _ask_for_source(answers: Answers) -> Answers:
 
 def _ask_for_place(before: SourceAnswers, kind: Any) -> SourceAnswers:
     if kind == "postgresql":
-        path = typer.prompt("File (0600) with the connection string", before.dsn_file or "dsn")
-        watermark = typer.prompt(
-            "Column of transactions that only grows, or nothing", before.watermark
-        )
+        path = _prompt("File (0600) with the connection string", before.dsn_file or "dsn")
+        watermark = _prompt("Column of transactions that only grows, or nothing", before.watermark)
         return replace(
             before,
             kind=kind,
@@ -223,7 +226,7 @@ def _ask_for_place(before: SourceAnswers, kind: Any) -> SourceAnswers:
             dsn_file=Path(path).absolute(),
             watermark=watermark.strip(),
         )
-    path = typer.prompt("Folder of the files", before.folder or "transactions")
+    path = _prompt("Folder of the files", before.folder or "transactions")
     return replace(before, kind=kind, folder=Path(path).absolute(), dsn_file=None, watermark="")
 
 

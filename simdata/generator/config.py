@@ -5,6 +5,7 @@ top of a file says which preset it changes; without that line it is ``small``.  
 euros.
 """
 
+import math
 import tomllib
 from collections.abc import Mapping
 from datetime import date
@@ -32,6 +33,7 @@ __all__ = [
 
 _LEAST_PER_BANK = 10
 _LEAST_PER_SCHEME = 12
+_MOST_LIMITS = 1000
 
 
 class _Section(BaseModel):
@@ -69,6 +71,12 @@ class Size(_Section):
     days: int = Field(30, ge=1, le=10_000)
     start: date = date(2026, 1, 1)
     payments_per_account: float = Field(10.0, gt=0, le=10_000)
+
+    @model_validator(mode="after")
+    def _ends(self) -> "Size":
+        if self.start.toordinal() + self.days > date.max.toordinal():
+            raise ValueError(f"{self.days} days from {self.start} end after {date.max}")
+        return self
 
 
 class Behaviour(_Section):
@@ -108,6 +116,11 @@ class Amount(_Section):
 
     median: float = Field(15_000.0, ge=1, le=1e9)
     sigma: float = Field(0.4, ge=0, le=3)
+
+    @property
+    def mean(self) -> float:
+        """The amount on average, in euros."""
+        return self.median * math.exp(self.sigma**2 / 2)
 
 
 class Laundering(_Section):
@@ -159,6 +172,18 @@ class Laundering(_Section):
             raise ValueError("cut: a mule cannot keep everything")
         if not 1 <= self.parts.low <= self.parts.high <= 20:
             raise ValueError("parts: give 1 to 20 payments")
+        return self
+
+    @model_validator(mode="after")
+    def _divisible(self) -> "Laundering":
+        """Refuse a limit under which an amount would be scattered over countless payments."""
+        below = any(TYPOLOGIES[n].below_limit and w > 0 for n, w in self.typologies.items())
+        least = self.amount.mean / _MOST_LIMITS
+        if below and self.limit < least:
+            raise ValueError(
+                f"limit: {self.limit:g} is too small for amounts of {self.amount.mean:.0f} on"
+                f" average; give {math.ceil(least)} or more"
+            )
         return self
 
 

@@ -20,7 +20,6 @@ __all__ = ["launder"]
 
 _HOUR = 3600
 _PLACING = 10 * DAY
-_MOST_PARTS = 200
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def _step_payments(
     low, high = int(setting.parts.low), int(setting.parts.high)
     parts = rng.integers(low, high + 1, len(amount))
     parts = np.where(below[scheme], np.maximum(parts, _below(rng, setting, amount)), parts)
-    step, cents = _split(rng, amount, parts)
+    step, cents = _split(rng, amount, parts, _most(setting, below[scheme]))
     later = rng.random(len(step)) * times.spread[scheme[step]]
     second = daytime((times.moment[step] + later).astype(np.int64))
     by = rng.integers(0, 2, len(step))  # wire or instant
@@ -128,7 +127,13 @@ def _step_payments(
 def _below(rng: np.random.Generator, setting: Laundering, amount: Floats) -> Ints:
     """How many payments keep each amount below the limit, each mostly at 0.6 to 0.95 of it."""
     usual = setting.limit * 100 * rng.uniform(0.6, 0.9, len(amount))
-    return np.clip(np.ceil(amount / usual), 1, _MOST_PARTS).astype(np.int64)
+    parts: Ints = np.maximum(1, np.ceil(amount / usual)).astype(np.int64)
+    return parts
+
+
+def _most(setting: Laundering, below: np.ndarray) -> Floats:
+    """What each part must stay below, in hundredths."""
+    return np.where(below, setting.limit * 100, np.inf)
 
 
 def _placements(
@@ -144,7 +149,7 @@ def _placements(
     scheme = plan.scheme[member]
     pieces = rng.integers(4, 12, len(member))
     pieces = np.where(below[scheme], _below(rng, setting, money[member]), pieces)
-    piece, cents = _split(rng, money[member], pieces)
+    piece, cents = _split(rng, money[member], pieces, _most(setting, below[scheme]))
     begin = np.maximum(0.0, ready[member] - _PLACING)
     length = np.maximum(1.0, ready[member] - begin)
     second = (begin[piece] + rng.random(len(piece)) * length[piece]).astype(np.int64)
@@ -156,11 +161,18 @@ def _placements(
     )  # fmt: skip
 
 
-def _split(rng: np.random.Generator, amount: Floats, parts: Ints) -> tuple[Ints, Ints]:
-    """Each amount in so many parts: the amount of each part (its place), and its hundredths."""
+def _split(
+    rng: np.random.Generator, amount: Floats, parts: Ints, most: Floats
+) -> tuple[Ints, Ints]:
+    """Each amount in so many parts: the amount of each part (its place), and its hundredths.
+
+    Parts differ a little; those of an amount of which one would not be below ``most`` do not.
+    """
     whole = np.repeat(np.arange(len(amount)), parts)
-    share = rng.uniform(0.85, 1.0, len(whole))  # no part is more than 1.09 times the mean
+    share = rng.uniform(0.85, 1.0, len(whole))  # hardly a part is more than 1.09 times the mean
     share /= np.bincount(whole, share, len(amount))[whole]
+    even = np.bincount(whole, share * amount[whole] >= most[whole], len(amount)) > 0
+    share = np.where(even[whole], 1 / parts[whole], share)
     cents = np.maximum(1, np.floor(share * amount[whole])).astype(np.int64)
     return whole, cents
 
@@ -170,5 +182,5 @@ def _illicit(
 ) -> Payments:
     return Payments(
         payer.astype(np.int32), payee.astype(np.int32), second.astype(np.int32), cents,
-        by.astype(np.int8), scheme.astype(np.int32), hop.astype(np.int8),
+        by.astype(np.int8), scheme.astype(np.int32), hop.astype(np.int16),
     )  # fmt: skip

@@ -44,7 +44,7 @@ class Payments:
         amount: int64, hundredths.
         channel: int8, place in CHANNELS.
         scheme: int32, number of the laundering scheme; -1: none.
-        hop: int8, step of the scheme, 0 for its cash deposits; -1: none.
+        hop: int16, step of the scheme, 0 for its cash deposits; -1: none.
     """
 
     payer: NDArray[np.int32]
@@ -53,7 +53,7 @@ class Payments:
     amount: NDArray[np.int64]
     channel: NDArray[np.int8]
     scheme: NDArray[np.int32]
-    hop: NDArray[np.int8]
+    hop: NDArray[np.int16]
 
     def __len__(self) -> int:
         return len(self.payer)
@@ -71,7 +71,7 @@ class Payments:
             np.maximum(1, np.round(amount)).astype(np.int64),
             np.broadcast_to(np.asarray(by, np.int8), n).copy(),
             np.full(n, -1, np.int32),
-            np.full(n, -1, np.int8),
+            np.full(n, -1, np.int16),
         )
 
     @classmethod

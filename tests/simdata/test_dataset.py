@@ -121,6 +121,28 @@ def test_nothing_is_left_of_an_interrupted_write(tmp_path: Path) -> None:
     assert read_dataset(out).name == "old"
 
 
+@pytest.mark.parametrize("failing", [{"new"}, {"new", "old"}])
+def test_the_old_folder_outlives_a_failed_replacement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: set[str]
+) -> None:
+    """If the new folder cannot take its place the old one comes back, or at least is not lost."""
+    out = tmp_path / "d"
+    empty_dataset(out, Dataset("old", ("b",)))
+    rename = Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name in failing:
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        empty_dataset(out, Dataset("new", ("b",)), force=True)
+    left = [out] if failing == {"new"} else [p / "old" for p in tmp_path.iterdir()]
+    assert [read_dataset(one).name for one in left] == ["old"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_only_a_data_set_is_replaced_and_only_by_force(tmp_path: Path) -> None:
     """A full folder is refused, replaced by force, and never if it is something else."""
     out = tmp_path / "d"

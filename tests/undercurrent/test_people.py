@@ -10,6 +10,7 @@ import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 from typer.testing import CliRunner
@@ -255,6 +256,15 @@ def test_a_terminal_is_asked_twice_and_shows_nothing(node: Path, database: Datab
     assert may_enter(database, "ann", PASSWORD)
 
 
+def test_a_question_is_no_part_of_the_json(node: Path, tmp_path: Path) -> None:
+    """The password is asked for on standard error."""
+    words = ["people", "add", "ann", "--role", "analyst", "--node", str(node), "--json"]
+    with (tmp_path / "told.json").open("w") as file:
+        code, screen = on_a_terminal(words, [PASSWORD, PASSWORD], file)
+    assert (code, "Password" in screen) == (0, True), screen
+    assert json.loads((tmp_path / "told.json").read_text())["name"] == "ann"
+
+
 @pytest.mark.parametrize(
     "command", ["add", "list", "password", "role", "disable", "enable", "token", "sign-out"]
 )
@@ -265,13 +275,15 @@ def test_each_command_has_an_example(command: str) -> None:
     assert f"undercurrent people {command}" in " ".join(result.output.split())
 
 
-def on_a_terminal(words: list[str], answers: list[str]) -> tuple[int, str]:
+def on_a_terminal(
+    words: list[str], answers: list[str], out: IO[str] | None = None
+) -> tuple[int, str]:
     """Run ``undercurrent`` on a terminal, type each answer when asked; return code and screen."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [UNDERCURRENT, *words],
         stdin=slave,
-        stdout=slave,
+        stdout=out or slave,
         stderr=slave,
         start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),

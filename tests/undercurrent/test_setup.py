@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import pytest
 import typer
@@ -49,7 +50,11 @@ def run(*words: str | Path) -> str:
 
 
 def on_a_terminal(
-    folder: Path, words: Sequence[str], answers: Sequence[str], interrupt_at: str = ""
+    folder: Path,
+    words: Sequence[str],
+    answers: Sequence[str],
+    interrupt_at: str = "",
+    out: IO[str] | None = None,
 ) -> tuple[int, str]:
     """Run a command on a terminal of its own, type answers, and return exit code and screen.
 
@@ -60,7 +65,7 @@ def on_a_terminal(
     process = subprocess.Popen(
         [sys.executable, "-c", HERE, *words],
         stdin=slave,
-        stdout=slave,
+        stdout=out or slave,
         stderr=slave,
         cwd=folder,
         env=environment,
@@ -178,6 +183,17 @@ def test_questions_are_asked_on_a_terminal(tmp_path: Path) -> None:
     assert "node.id" in screen
     assert "mqtts://host:port" in screen
     assert "undercurrent consortium join --node node-1" in screen
+
+
+def test_a_question_is_no_part_of_the_json(tmp_path: Path) -> None:
+    """Questions are asked on standard error; what was made is JSON and nothing else."""
+    answers = ["a", "bank", *[""] * 6, "postgresql", "dsn", "", "", ""]
+    (tmp_path / "dsn").touch(0o600)
+    told = tmp_path / "told.json"
+    with told.open("w") as file:
+        code, screen = on_a_terminal(tmp_path, ["init", "node-1", "--json"], answers, out=file)
+    assert (code, "Where transactions come from" in screen) == (0, True), screen
+    assert json.loads(told.read_text())["folder"] == "node-1"
 
 
 def test_an_interrupted_interview_leaves_nothing(tmp_path: Path) -> None:
