@@ -8,10 +8,12 @@
   accounts in scope, 0 for all others.
 
 All use the references with which the secure runs must agree.  A bank alone has its counterparties
-at the other banks as accounts of its graph; of their risk it knows nothing, so it takes 0.
+at the other banks as accounts of its graph; of their risk it knows nothing, so it takes 0, and of
+their balances nothing, so none counts.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -81,7 +83,8 @@ def alone(data: Labelled, payments: Payments, marks: Marks) -> dict[str, Floats]
     for bank in range(len(data.dataset.banks)):
         own = data.bank == bank
         seen = seen_by(data, payments, bank)
-        found = analyse(data, seen, np.where(own, marks.suspicion, 0.0), marks.scope & own)
+        known = replace(data, balance_known=data.balance_known & own)
+        found = analyse(known, seen, np.where(own, marks.suspicion, 0.0), marks.scope & own)
         for name in ANALYSES:
             result[name][own] = found[name][own]
     return result

@@ -12,13 +12,23 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bank_node.errors import ParameterError
 from bank_node.ingest import BankData, canonical_bank, read_bank
 from simdata.dataset import Dataset, bank_folder, read_dataset, read_labels
 
-__all__ = ["Labelled", "Labels", "Payments", "between_banks", "read_labelled", "seen_by", "until"]
+__all__ = [
+    "Labelled",
+    "Labels",
+    "Payments",
+    "between_banks",
+    "listed_payments",
+    "read_labelled",
+    "seen_by",
+    "until",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -63,8 +73,8 @@ class Labels:
         illicit: bool (n,).
         typology: text (n,), "" for an account without one.
         pattern: text (n,), the scheme of the account, "" for none.
-        scheme_tx: payments of schemes by ``tx_id``, with ``pattern`` and ``hop``; None if the data
-            set does not list them.
+        scheme_tx: laundering payments by ``tx_id``, with ``pattern`` (null for one that is in no
+            named scheme) and ``hop``; None if the data set does not list them.
     """
 
     illicit: Bools
@@ -152,6 +162,23 @@ def between_banks(data: Labelled) -> Bools:
     return crossing
 
 
+def listed_payments(data: Labelled, *, named: bool = False) -> Bools | None:
+    """Return which payments the labels list as laundering, (e,); None if they list none.
+
+    Args:
+        data: the data set.
+        named: only those that are in a named scheme.
+    """
+    listed = data.labels.scheme_tx
+    if listed is not None and named:
+        listed = listed.filter(pc.is_valid(listed["pattern"]))
+    if listed is None or listed.num_rows == 0:
+        return None
+    ids = listed["tx_id"].combine_chunks().cast(data.payments.tx_id.type)
+    found: Bools = pc.is_in(data.payments.tx_id, value_set=ids).to_numpy(zero_copy_only=False)
+    return found
+
+
 def _register(con: duckdb.DuckDBPyConnection, folder: Path, dataset: Dataset) -> None:
     """Make tables of accounts and payments, each row with the bank that has it, and of banks."""
     con.execute("CREATE TABLE roster (bank VARCHAR, owner INTEGER)")
@@ -234,19 +261,26 @@ def _labels(folder: Path, columns: pa.Table) -> Labels:
     )
 
 
+_SCHEME_TEXTS = """CAST(tx_id AS VARCHAR) AS tx_id,
+    nullif(CAST(pattern AS VARCHAR), '') AS pattern"""
+
+
 def _scheme_payments(folder: Path) -> pa.Table | None:
-    """The payments of schemes, with columns tx_id, pattern and hop; None if none are listed."""
+    """The laundering payments, with columns tx_id, pattern and hop; None if none are listed.
+
+    An empty pattern is null.  CSV is read as text, so that an id keeps its zeros.
+    """
     place = folder / "labels"
-    for suffix, reader in ((".parquet", "read_parquet"), (".csv", "read_csv")):
+    texts = "', all_varchar = true, header = true, delim = ',', quote = '\"', escape = '\"')"
+    for suffix, reader, end in ((".parquet", "read_parquet", "')"), (".csv", "read_csv", texts)):
         path = place / f"patterns{suffix}"
         if not path.is_file():
             continue
         name = str(path).replace("'", "''")
         with duckdb.connect() as con:
-            found = con.sql(f"SELECT * FROM {reader}('{name}')")  # noqa: S608 - a quoted path
+            found = con.sql(f"SELECT * FROM {reader}('{name}{end}")  # noqa: S608 - a quoted path
             hop = "CAST(hop AS BIGINT)" if "hop" in found.columns else "CAST(NULL AS BIGINT)"
-            texts = "CAST(tx_id AS VARCHAR) AS tx_id, CAST(pattern AS VARCHAR) AS pattern"
-            table: pa.Table = found.project(f"{texts}, {hop} AS hop").to_arrow_table()
+            table: pa.Table = found.project(f"{_SCHEME_TEXTS}, {hop} AS hop").to_arrow_table()
             return table if table.num_rows else None
     return None
 

@@ -26,7 +26,7 @@ from simdata.comparison.combining import Model, analysis_signals
 from simdata.comparison.local_signals import local_signals
 from simdata.comparison.marking import Marks, mark
 from simdata.comparison.measures import chosen
-from simdata.comparison.payments import Labelled, Payments, until
+from simdata.comparison.payments import Labelled, Payments, listed_payments, until
 from simdata.comparison.worlds import cross_bank_accounts
 
 __all__ = ["REPLAYED", "Replay", "replay_days"]
@@ -186,14 +186,14 @@ def _schemes(
 def _spans(data: Labelled) -> dict[str, tuple[int, int]]:
     """Return the times of the first and last payment of each scheme, without cash deposits.
 
-    Of schemes whose payments are not listed: those between two of its accounts.
+    Where no payments of named schemes are listed: those between two accounts of a scheme.
     """
     source, target = data.payments.source, data.payments.target
     pattern = np.append(data.labels.pattern, "")  # the last stands for -1, outside
     named = (pattern[source] != "") & (pattern[source] == pattern[target])
-    if data.labels.scheme_tx is not None:
-        listed = np.asarray(data.labels.scheme_tx["tx_id"].to_numpy(zero_copy_only=False))
-        named &= np.isin(np.asarray(data.payments.tx_id.to_numpy(zero_copy_only=False)), listed)
+    listed = listed_payments(data, named=True)
+    if listed is not None:
+        named &= listed
     names, times = pattern[source[named]], data.payments.time[named]
     order = np.lexsort((times, names))
     names, times = names[order], times[order]

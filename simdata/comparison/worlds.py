@@ -23,7 +23,12 @@ from simdata.comparison.combining import (
 )
 from simdata.comparison.local_signals import LOCAL_SIGNALS, local_signals
 from simdata.comparison.marking import Marks, mark
-from simdata.comparison.payments import Labelled, Payments, between_banks
+from simdata.comparison.payments import (
+    Labelled,
+    Payments,
+    between_banks,
+    listed_payments,
+)
 
 __all__ = ["WORLDS", "Comparison", "compare_worlds", "cross_bank_accounts", "fit_on", "marks_of"]
 
@@ -77,17 +82,15 @@ def marks_of(data: Labelled, model: Model, payments: Payments) -> Marks:
 
 
 def cross_bank_accounts(data: Labelled) -> Bools:
-    """Return the illicit accounts with a payment of their scheme over a border of banks, (n,).
+    """Return the illicit accounts with a laundering payment over a border of banks, (n,).
 
-    Where the data set lists no payments of schemes, those between two illicit accounts count.
+    Where the data set lists no laundering payments, those between two illicit accounts count.
     """
     illicit = data.labels.illicit
     crossing = between_banks(data)
     ends = data.payments.source, data.payments.target
-    listed = data.labels.scheme_tx
-    if listed is not None:
-        scheme = np.isin(_texts(data.payments.tx_id), _texts(listed["tx_id"]))
-    else:
+    scheme = listed_payments(data)
+    if scheme is None:
         scheme = illicit[ends[0]] & illicit[ends[1]]
     touched = np.zeros(len(data), np.bool_)
     for end in ends:
@@ -117,7 +120,3 @@ def fit_on(sets: Sequence[Labelled]) -> Model:
 
 def _weights(model: Model, world: str) -> Weights:
     return model.alone if world == "alone" else model.joint
-
-
-def _texts(column: object) -> NDArray[np.object_]:
-    return np.asarray(column.to_numpy(zero_copy_only=False))  # type: ignore[attr-defined]

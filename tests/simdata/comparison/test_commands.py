@@ -76,6 +76,15 @@ def test_nobody_is_judged_on_what_was_fitted_on(folder: Path, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_data_set_counts_once(folder: Path, tmp_path: Path) -> None:
+    """The same data set twice, under whatever name, would narrow the intervals for nothing."""
+    (tmp_path / "other").symlink_to(folder)
+    for other in (folder, folder / ".." / folder.name, tmp_path / "other"):
+        with pytest.raises(DataError, match=r"given twice\. Give each data set once"):
+            run("compare", str(folder), str(other), "--out", str(tmp_path / "out"))
+    assert [p.name for p in tmp_path.iterdir()] == ["other"]
+
+
 def test_only_one_source_of_weights(folder: Path, tmp_path: Path) -> None:
     """--fit and --model exclude each other."""
     with pytest.raises(DataError, match="Give one of them"):

@@ -74,6 +74,22 @@ def test_a_bank_alone_does_not_depend_on_payments_that_it_does_not_see(
         assert not np.allclose(joint[0], joint[1])
 
 
+def test_a_bank_alone_does_not_depend_on_balances_of_other_banks(compared: Compared) -> None:
+    """With other balances at the other banks, the first bank's results alone stay the same.
+
+    With other balances of its own they do not.
+    """
+    comparison = compared[0]
+    data = comparison.data
+    marks = replace(comparison.marks, scope=np.ones(len(data), np.bool_))
+    own = data.bank == 0
+    before = alone(data, data.payments, marks)["round-trip"][own]
+    for touched, is_same in ((~own, True), (own, False)):
+        other = replace(data, balance=np.where(touched, data.balance * 3 + 100_000, data.balance))
+        after = alone(other, data.payments, marks)["round-trip"][own]
+        assert np.array_equal(before, after) == is_same
+
+
 def test_a_bank_sees_its_cross_bank_payments(folder: Path) -> None:
     """What a bank sees is what stands in its file, no more and no less."""
     data = read_labelled(folder)
