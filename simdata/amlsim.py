@@ -8,7 +8,8 @@ Two layouts, told apart by their files:
 - outputs of AMLSim: ``accounts.csv`` (acct_id, initial_deposit, bank_id, …), ``transactions.csv``
   (tran_id, orig_acct, bene_acct, tx_type, base_amt, tran_timestamp, …), ``alert_accounts.csv`` and
   ``alert_transactions.csv``.  The banks are those of the file; an account that stands in payments
-  only is at the bank ``outside``, which is no bank of the data set.
+  only is at the bank ``outside``, which is no bank of the data set.  Where the files of alerts have
+  ``is_sar``, only the alerts with it are laundering.
 
 Day d is 2020-01-01 plus d days, UTC; the currency is USD.  What AMLSim knows of laundering goes to
 the labels and nowhere else.  Archives are read member by member: only the files named above, never
@@ -22,19 +23,16 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-import duckdb
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from bank_node.errors import DataError, MissingFileError, ParameterError, UnreadableFileError
 from bank_node.ingest import canonical_bank
-from bank_node.raw_tables import TableSpec, connect, load
-from simdata.dataset import Dataset, write_dataset
+from bank_node.raw_tables import TableSpec, column_positions
+from simdata.dataset import Dataset, fresh_folder
+from simdata.importing import Layout, blocks_of, check_banks, settle
+from simdata.staging import Stage, open_stage, quoted, read_header, scan_csv
+from simdata.writer import write_blocks
 
 __all__ = ["import_amlsim"]
 
@@ -48,8 +46,10 @@ _TRANSFERS = TableSpec(
     ("tran_id", "orig_acct", "bene_acct", "base_amt", "tran_timestamp"),
     ("tx_type",),
 )
-_ALERT_ACCOUNTS = TableSpec("alert_accounts", ("alert_id", "acct_id"), ("alert_type",))
-_ALERT_TRANSFERS = TableSpec("alert_transactions", ("alert_id", "tran_id"), ("alert_type",))
+_ALERT_ACCOUNTS = TableSpec("alert_accounts", ("alert_id", "acct_id"), ("alert_type", "is_sar"))
+_ALERT_TRANSFERS = TableSpec(
+    "alert_transactions", ("alert_id", "tran_id"), ("alert_type", "is_sar")
+)
 
 _TABLES = ("nodes.csv", "accounts.csv", "transactions.csv", "alert_accounts.csv",
            "alert_transactions.csv")  # fmt: skip
@@ -57,15 +57,9 @@ _WANTED = (*_TABLES, "metadata.txt")
 _DEFAULT_BANKS = 3
 
 
-@dataclass(frozen=True)
-class _Tables:
-    """What a layout gives: the tables of :func:`simdata.dataset.write_dataset`."""
-
-    banks: tuple[str, ...]
-    accounts: pa.Table
-    payments: pa.Table
-    labels: pa.Table
-    patterns: pa.Table
+_YES = "('1', 'true')"
+_MICROS = """CASE WHEN TRY_CAST({0} AS DOUBLE) BETWEEN -700000 AND 2900000
+    THEN epoch_us(TIMESTAMP '2020-01-01') + CAST(CAST({0} AS DOUBLE) * 86400000000 AS BIGINT) END"""
 
 
 def import_amlsim(
@@ -86,41 +80,27 @@ def import_amlsim(
     Raises:
         DataError: the source is no AMLSim data set, or ``out`` is in use.
     """
-    if banks is not None and not 1 <= banks <= 1000:
-        raise ParameterError(f"{banks} banks cannot be made", "Ask for 1 to 1000 banks")
-    with _files(src) as folder, connect(folder) as con:
+    check_banks(banks)
+    name = re.sub(r"\.(tgz|tar\.gz|tar|zip)$", "", src.resolve().name)
+    with _files(src) as given, fresh_folder(out, force=force) as work:
+        folder = given.resolve()
+        sources = [path for table in _TABLES if (path := folder / table).is_file()]
         try:
-            tables = _read(con, folder, banks)
+            with open_stage(work, sources) as stage:
+                return _settle(stage, work, folder, name, banks, csv=csv)
         except DataError as error:  # the user knows the archive, not where it was unpacked
-            place = str(folder.resolve())
-            raise type(error)(error.message.replace(place, str(src)), error.remedy) from error
-    span = pc.min_max(tables.payments["timestamp"]).as_py()
-    dataset = Dataset(
-        name=re.sub(r"\.(tgz|tar\.gz|tar|zip)$", "", src.resolve().name),
-        banks=tables.banks,
-        base_currency="USD",
-        first=span["min"],
-        last=span["max"],
-    )
-    write_dataset(
-        out,
-        dataset,
-        accounts=tables.accounts,
-        payments=tables.payments,
-        labels=tables.labels,
-        patterns=tables.patterns,
-        csv=csv,
-        force=force,
-    )
-    return dataset
+            message = error.message.replace(str(folder), str(src))
+            raise type(error)(message, error.remedy) from error
 
 
-def _read(con: duckdb.DuckDBPyConnection, folder: Path, banks: int | None) -> _Tables:
-    folder = folder.resolve()
+def _settle(
+    stage: Stage, work: Path, folder: Path, name: str, banks: int | None, *, csv: bool
+) -> Dataset:
+    """Write the data set, whichever layout the folder has."""
     if (folder / "nodes.csv").is_file():
-        return _read_sample(con, folder, banks or _DEFAULT_BANKS)
+        return _settle_sample(stage, work, folder, name, banks or _DEFAULT_BANKS, csv=csv)
     if (folder / "accounts.csv").is_file():
-        return _read_outputs(con, folder, banks)
+        return _settle_outputs(stage, work, folder, name, banks, csv=csv)
     raise MissingFileError(
         f"{folder}: neither nodes.csv nor accounts.csv is in it",
         "Name an AMLSim sample or output folder, or an archive of one",
@@ -189,54 +169,73 @@ def _copy(src: Path, stream: IO[bytes], folder: Path, name: str) -> None:
         shutil.copyfileobj(stream, file)
 
 
-def _refuse_broken(con: duckdb.DuckDBPyConnection, folder: Path, *specs: TableSpec) -> None:
-    for spec in specs:
-        ((broken,),) = con.execute(
-            f"SELECT count(*) FROM {spec.name}_broken"  # noqa: S608 - names of this module only
-        ).fetchall()
-        if broken:
-            raise UnreadableFileError(
-                f"{folder}: {spec.name}.csv has {broken} lines with the wrong number of fields",
-                "Get the file again: it may be cut off",
-            )
+def _scan(stage: Stage, folder: Path, spec: TableSpec) -> frozenset[str]:
+    """Read a table into the view ``<name>_text``: rank, the columns of ``spec``, the line as text.
 
-
-def _read_sample(con: duckdb.DuckDBPyConnection, folder: Path, banks: int) -> _Tables:
-    load(con, folder, _NODES)
-    load(con, folder, _EDGES)
-    _refuse_broken(con, folder, _NODES, _EDGES)
-    _assign_banks(con, banks)
-    payments = con.sql("""
-        SELECT printf('t%09d', t."row") AS tx_id,
-            epoch_us(TIMESTAMP '2020-01-01')
-                + TRY_CAST(TRY_CAST(time AS DOUBLE) * 86400000000 AS BIGINT) AS timestamp,
-            f.bank AS from_bank, sourcenodeid AS from_account,
-            g.bank AS to_bank, targetnodeid AS to_account,
-            value AS amount, 'USD' AS currency
-        FROM transactions_text t
-        LEFT JOIN bank_of f ON f.account = sourcenodeid
-        LEFT JOIN bank_of g ON g.account = targetnodeid
-        ORDER BY timestamp, t."row"
-    """)
-    accounts = con.sql("""
-        SELECT bank, account, init_balance AS balance
-        FROM bank_of LEFT JOIN nodes_text ON nodeid = account ORDER BY bank, account
-    """)
-    labels = con.sql(
-        """
-        SELECT bank, account, lower(coalesce(isfraud, '0')) IN ('1', 'true') AS is_illicit,
-            CAST(NULL AS VARCHAR) AS pattern, CASE WHEN is_illicit THEN $typology END AS typology
-        FROM bank_of LEFT JOIN nodes_text ON nodeid = account ORDER BY bank, account
-        """,
-        params={"typology": _sample_typology(folder)},
-    ).to_arrow_table()
-    return _Tables(
-        banks=tuple(f"bank{i + 1}" for i in range(banks)),
-        accounts=accounts.to_arrow_table(),
-        payments=payments.to_arrow_table(),
-        labels=labels,
-        patterns=_no_patterns(),
+    Returns:
+        the columns of ``spec`` that the file has.
+    """
+    path = folder / f"{spec.name}.csv"
+    header = read_header(path)
+    where = column_positions(path, header, spec)
+    scan_csv(stage, path, f"{spec.name}_file", len(header))
+    columns = ", ".join(
+        f"c{where[name]} AS {name}" if name in where else f"CAST(NULL AS VARCHAR) AS {name}"
+        for name in spec.columns
     )
+    line = ", ".join(f"coalesce(c{i}, '')" for i in range(len(header)))
+    stage.con.execute(
+        f"""CREATE TEMP VIEW {spec.name}_text AS
+        SELECT rank, {columns}, concat_ws(',', {line}) AS text FROM {spec.name}_file"""  # noqa: S608
+    )
+    return frozenset(where)
+
+
+def _scans(*specs: TableSpec) -> dict[str, str]:
+    return {f"{spec.name}_file": f"{spec.name}.csv" for spec in specs}
+
+
+def _settle_sample(
+    stage: Stage, work: Path, folder: Path, name: str, banks: int, *, csv: bool
+) -> Dataset:
+    _scan(stage, folder, _NODES)
+    _scan(stage, folder, _EDGES)
+    _assign_banks(stage, banks)
+    stage.con.execute(f"""
+        CREATE TEMP VIEW raw_payments AS
+        SELECT 'transactions.csv' AS file, rank, printf('t%09d', rank) AS tx_id,
+            {_MICROS.format("time")} AS micros, time AS time_text,
+            coalesce(f.bank, 'outside') AS from_bank, sourcenodeid AS from_account,
+            coalesce(g.bank, 'outside') AS to_bank, targetnodeid AS to_account, value AS amount,
+            'USD' AS currency, CAST(NULL AS VARCHAR) AS channel, text
+        FROM transactions_text
+        LEFT JOIN bank_of f ON f.account = sourcenodeid
+        LEFT JOIN bank_of g ON g.account = targetnodeid;
+        CREATE TEMP VIEW raw_accounts AS
+        SELECT 'nodes.csv' AS file, rank, coalesce(bank, 'outside') AS bank, nodeid AS account,
+            CAST(NULL AS VARCHAR) AS customer, CAST(NULL AS VARCHAR) AS opened,
+            CAST(NULL AS VARCHAR) AS kind, CAST(NULL AS VARCHAR) AS risk_score,
+            init_balance AS balance, text
+        FROM nodes_text LEFT JOIN bank_of ON account = nodeid
+    """)  # noqa: S608 - fixed names
+    layout = Layout(
+        name,
+        "USD",
+        account_columns=("balance",),
+        labelled=False,
+        numbered=False,
+        banks=tuple(f"bank{i + 1}" for i in range(banks)),
+    )
+    dataset = settle(stage, work, layout, _scans(_NODES, _EDGES), csv=csv)
+    marked = f"""SELECT DISTINCT nodeid AS account, CAST(NULL AS VARCHAR) AS pattern,
+            CAST({_text(_sample_typology(folder))} AS VARCHAR) AS typology
+        FROM nodes_text WHERE lower(isfraud) IN {_YES}"""  # noqa: S608 - quoted texts
+    _write_labels(stage, work / "labels", marked, _NO_PATTERNS, csv=csv)
+    return dataset
+
+
+def _text(value: str | None) -> str:
+    return "NULL" if value is None else quoted(value)
 
 
 def _sample_typology(folder: Path) -> str | None:
@@ -247,44 +246,76 @@ def _sample_typology(folder: Path) -> str | None:
     return str(kinds[0]).lower() if len(kinds) == 1 else None
 
 
-def _no_patterns() -> pa.Table:
-    text = pa.string()
-    schema = pa.schema(
-        [("pattern", text), ("typology", text), ("tx_id", text), ("hop", pa.int64())]
+_NO_PATTERNS = """SELECT CAST(NULL AS VARCHAR) AS pattern, CAST(NULL AS VARCHAR) AS typology,
+    CAST(NULL AS VARCHAR) AS tx_id, CAST(NULL AS BIGINT) AS hop WHERE false"""
+
+
+def _write_labels(stage: Stage, folder: Path, marked: str, patterns: str, *, csv: bool) -> None:
+    """Write the labels.
+
+    Args:
+        stage: has the data set, settled.
+        folder: where to.
+        marked: query of the illicit accounts, each once: account, pattern, typology.
+        patterns: query of the laundering payments: pattern, typology, tx_id, hop.
+        csv: write CSV instead of Parquet.
+    """
+    folder.mkdir()
+    labels = f"""WITH known AS (
+            SELECT bank, account FROM accounts UNION SELECT from_bank, from_account FROM payments
+            UNION SELECT to_bank, to_account FROM payments)
+        SELECT k.bank, k.account, m.account IS NOT NULL AS is_illicit, pattern, typology
+        FROM known k LEFT JOIN ({marked}) m ON k.account = m.account
+        WHERE k.bank IN (FROM roster) ORDER BY k.bank, k.account"""  # noqa: S608 - our queries
+    write_blocks(blocks_of(stage, labels), folder / "accounts", csv=csv)
+    write_blocks(blocks_of(stage, patterns), folder / "patterns", csv=csv)
+
+
+def _assign_banks(stage: Stage, banks: int) -> None:
+    """View ``bank_of`` (account, bank): the bank is SHA-256(account), a number, mod ``banks``."""
+    remainder = "0"
+    for place in range(1, 64, 8):
+        word = f"CAST(concat('0x', substr(hash, {place}, 8)) AS BIGINT)"
+        remainder = f"(({remainder} * 4294967296 + {word}) % {int(banks)})"
+    stage.store(
+        "bank_of",
+        f"""SELECT account, concat('bank', 1 + {remainder}) AS bank FROM (
+            SELECT account, sha256(account) AS hash FROM (
+                SELECT nodeid AS account FROM nodes_text
+                UNION SELECT sourcenodeid FROM transactions_text
+                UNION SELECT targetnodeid FROM transactions_text)
+            WHERE account IS NOT NULL)""",  # noqa: S608 - numbers only
     )
-    return schema.empty_table()
 
 
-def _assign_banks(con: duckdb.DuckDBPyConnection, banks: int) -> None:
-    """Table ``bank_of`` (account, bank): the bank is SHA-256(account), a number, mod ``banks``."""
-    table = con.sql("""
-        SELECT account, unhex(sha256(account)) AS hash FROM (
-            SELECT nodeid AS account FROM nodes_text
-            UNION SELECT sourcenodeid FROM transactions_text
-            UNION SELECT targetnodeid FROM transactions_text)
-        WHERE account IS NOT NULL ORDER BY account
-    """).to_arrow_table()
-    hashes = table["hash"].combine_chunks().cast(pa.binary(32))
-    words = np.frombuffer(hashes.buffers()[1], ">u4")[: 8 * len(hashes)].reshape(-1, 8)
-    remainder = np.zeros(len(words), np.uint64)
-    for word in words.astype(np.uint64).T:
-        remainder = ((remainder << np.uint64(32)) + word) % np.uint64(banks)
-    names = pa.array([f"bank{i + 1}" for i in range(banks)]).take(pa.array(remainder))
-    con.register("bank_of", pa.table({"account": table["account"], "bank": names}))
+def _settle_outputs(
+    stage: Stage, work: Path, folder: Path, name: str, banks: int | None, *, csv: bool
+) -> Dataset:
+    _scan(stage, folder, _ACCOUNTS)
+    _scan(stage, folder, _TRANSFERS)
+    alerts = [s for s in (_ALERT_ACCOUNTS, _ALERT_TRANSFERS) if _scan_alerts(stage, folder, s)]
+    stage.store(
+        "bank_of",
+        """SELECT DISTINCT ON (acct_id) acct_id AS account, coalesce(bank_id, 'bank') AS bank
+        FROM accounts_text WHERE acct_id IS NOT NULL ORDER BY acct_id, rank""",
+    )
+    layout = Layout(
+        name,
+        "USD",
+        account_columns=("customer", "opened", "kind", "balance"),
+        labelled=False,
+        numbered=False,
+        banks=_own_banks(stage, folder, banks),
+    )
+    _lay_outputs(stage)
+    dataset = settle(stage, work, layout, _scans(_ACCOUNTS, _TRANSFERS, *alerts), csv=csv)
+    _write_labels(stage, work / "labels", _ALERTED, _ALERT_PATTERNS, csv=csv)
+    return dataset
 
 
-def _read_outputs(con: duckdb.DuckDBPyConnection, folder: Path, banks: int | None) -> _Tables:
-    load(con, folder, _ACCOUNTS)
-    load(con, folder, _TRANSFERS)
-    _refuse_broken(con, folder, _ACCOUNTS, _TRANSFERS)
-    for spec in (_ALERT_ACCOUNTS, _ALERT_TRANSFERS):
-        _load_alerts(con, folder, spec)
-    con.execute("""
-        CREATE TEMP TABLE bank_of AS
-        SELECT DISTINCT ON (acct_id) acct_id AS account, coalesce(bank_id, 'bank') AS bank
-        FROM accounts_text WHERE acct_id IS NOT NULL ORDER BY acct_id, "row"
-    """)
-    found = con.sql("SELECT DISTINCT bank FROM bank_of ORDER BY bank").fetchall()
+def _own_banks(stage: Stage, folder: Path, banks: int | None) -> tuple[str, ...]:
+    """The banks of an output, which must be as many as asked for."""
+    found = stage.con.execute("SELECT DISTINCT bank FROM bank_of ORDER BY bank").fetchall()
     names = tuple(str(name) for (name,) in found)
     if banks is not None and banks != len(names):
         raise ParameterError(
@@ -293,67 +324,52 @@ def _read_outputs(con: duckdb.DuckDBPyConnection, folder: Path, banks: int | Non
         )
     if len({canonical_bank(name) for name in names}) < len(names):
         raise ParameterError(f"{folder}: a bank id is written in two ways", "Write it in one way")
-    return _Tables(
-        banks=names,
-        accounts=_output_accounts(con),
-        payments=_output_payments(con),
-        labels=_output_labels(con),
-        patterns=_output_patterns(con),
+    return names
+
+
+def _scan_alerts(stage: Stage, folder: Path, spec: TableSpec) -> bool:
+    """View ``<name>_sar`` of the alerts that are laundering; returns whether there is a file."""
+    there = (folder / f"{spec.name}.csv").is_file()
+    if there:
+        judged = "is_sar" in _scan(stage, folder, spec)
+        kept = f"lower(is_sar) IN {_YES}" if judged else "true"
+        query = f"SELECT * FROM {spec.name}_text WHERE {kept}"  # noqa: S608 - fixed names
+    else:
+        columns = ", ".join(f"CAST(NULL AS VARCHAR) AS {column}" for column in spec.columns)
+        query = f"SELECT CAST(NULL AS BIGINT) AS rank, {columns} WHERE false"
+    stage.con.execute(f"CREATE TEMP VIEW {spec.name}_sar AS {query}")
+    return there
+
+
+def _lay_outputs(stage: Stage) -> None:
+    """The views of the rows; a ``tran_id`` that is repeated or missing gets the row's number."""
+    stage.store(
+        "transfers",
+        """SELECT *, CASE WHEN tran_id IS NULL OR count(*) OVER (PARTITION BY tran_id) > 1
+            THEN concat(coalesce(tran_id, 'row'), '-', rank) ELSE tran_id END AS tx_id
+        FROM transactions_text ORDER BY rank""",
     )
-
-
-def _load_alerts(con: duckdb.DuckDBPyConnection, folder: Path, spec: TableSpec) -> None:
-    if (folder / f"{spec.name}.csv").is_file():
-        load(con, folder, spec)
-        return
-    columns = ", ".join(f"{column} VARCHAR" for column in spec.columns)
-    con.execute(f'CREATE TEMP TABLE {spec.name}_text ("row" BIGINT, {columns})')
-
-
-def _output_accounts(con: duckdb.DuckDBPyConnection) -> pa.Table:
-    return con.sql("""
-        SELECT DISTINCT ON (account) bank, account, dsply_nm AS customer, open_dt AS opened,
-            type AS kind, initial_deposit AS balance
-        FROM accounts_text JOIN bank_of ON acct_id = account ORDER BY account, "row"
-    """).to_arrow_table()
-
-
-def _output_payments(con: duckdb.DuckDBPyConnection) -> pa.Table:
-    """The payments; a ``tran_id`` that is missing or repeated is followed by the row number."""
-    con.execute("""
-        CREATE TEMP TABLE transfers AS
-        SELECT *, CASE WHEN tran_id IS NULL OR count(*) OVER (PARTITION BY tran_id) > 1
-            THEN concat_ws('-', tran_id, "row") ELSE tran_id END AS tx_id
-        FROM transactions_text
-    """)
-    return con.sql("""
-        SELECT tx_id, coalesce(
-                epoch_us(TIMESTAMP '2020-01-01')
-                    + TRY_CAST(TRY_CAST(tran_timestamp AS DOUBLE) * 86400000000 AS BIGINT),
-                epoch_us(TRY_CAST(tran_timestamp AS TIMESTAMPTZ))) AS timestamp,
+    stage.con.execute(f"""
+        CREATE TEMP VIEW raw_payments AS
+        SELECT 'transactions.csv' AS file, rank, tx_id, tran_id, coalesce(
+                {_MICROS.format("tran_timestamp")},
+                epoch_us(TRY_CAST(tran_timestamp AS TIMESTAMPTZ))) AS micros,
+            tran_timestamp AS time_text,
             coalesce(f.bank, 'outside') AS from_bank, orig_acct AS from_account,
             coalesce(g.bank, 'outside') AS to_bank, bene_acct AS to_account,
-            base_amt AS amount, 'USD' AS currency, tx_type AS channel
+            base_amt AS amount, 'USD' AS currency, tx_type AS channel, text
         FROM transfers
-        LEFT JOIN bank_of f ON f.account = orig_acct LEFT JOIN bank_of g ON g.account = bene_acct
-        ORDER BY timestamp, "row"
-    """).to_arrow_table()
+        LEFT JOIN bank_of f ON f.account = orig_acct LEFT JOIN bank_of g ON g.account = bene_acct;
+        CREATE TEMP VIEW raw_accounts AS
+        SELECT 'accounts.csv' AS file, rank, coalesce(bank, bank_id, 'bank') AS bank,
+            acct_id AS account, dsply_nm AS customer, open_dt AS opened, type AS kind,
+            CAST(NULL AS VARCHAR) AS risk_score, initial_deposit AS balance, text
+        FROM accounts_text LEFT JOIN bank_of ON account = acct_id
+    """)  # noqa: S608 - fixed names
 
 
-def _output_labels(con: duckdb.DuckDBPyConnection) -> pa.Table:
-    return con.sql("""
-        WITH alerted AS (
-            SELECT DISTINCT ON (acct_id) acct_id, alert_id, alert_type
-            FROM alert_accounts_text ORDER BY acct_id, "row")
-        SELECT bank, account, acct_id IS NOT NULL AS is_illicit, alert_id AS pattern,
-            alert_type AS typology
-        FROM bank_of LEFT JOIN alerted ON acct_id = account ORDER BY bank, account
-    """).to_arrow_table()
-
-
-def _output_patterns(con: duckdb.DuckDBPyConnection) -> pa.Table:
-    return con.sql("""
-        SELECT alert_id AS pattern, alert_type AS typology, tx_id,
-            CAST(NULL AS BIGINT) AS hop
-        FROM alert_transactions_text a JOIN transfers t USING (tran_id) ORDER BY a."row", tx_id
-    """).to_arrow_table()
+_ALERTED = """SELECT DISTINCT ON (acct_id) acct_id AS account, alert_id AS pattern,
+    alert_type AS typology FROM alert_accounts_sar ORDER BY acct_id, rank"""
+_ALERT_PATTERNS = """SELECT alert_id AS pattern, alert_type AS typology, tx_id,
+        CAST(NULL AS BIGINT) AS hop
+    FROM alert_transactions_sar a JOIN payments p USING (tran_id) ORDER BY a.rank, tx_id"""

@@ -73,7 +73,7 @@ class ColumnMap(_Section):
         illicit: texts of ``is_illicit``, in lower case, that mean yes.
         transactions: the payments; None: the columns of a data set, of both files.
         accounts: the accounts; None: there is no such file.
-        rates: units of the base currency for one unit of each other.
+        rates: units of the base currency for one unit of each other, by code in upper case.
     """
 
     base_currency: str | None = Field(None, pattern=r"^[A-Z]{3}$")
@@ -82,6 +82,14 @@ class ColumnMap(_Section):
     transactions: TableMap | None = None
     accounts: TableMap | None = None
     rates: Mapping[str, float] = Field(default_factory=dict)
+
+    @field_validator("rates")
+    @classmethod
+    def _upper_case(cls, rates: Mapping[str, float]) -> Mapping[str, float]:
+        upper = {name.upper(): rate for name, rate in rates.items()}
+        if len(upper) < len(rates):
+            raise ValueError("a currency is there twice, in upper and in lower case")
+        return upper
 
     @model_validator(mode="after")
     def _complete(self) -> "ColumnMap":

@@ -5,8 +5,10 @@ or at its payee's if the payer is outside.  Labels come along; what a format has
 (balances, risk scores in AMLworld's) is left out.  DuckDB reads and writes, within bounded memory.
 """
 
+import csv
+import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -168,14 +170,18 @@ def _write_lost(stage: Stage, path: Path) -> None:
 
 
 def _pool_labels(stage: Stage, patterns: Path | None) -> None:
-    """View ``pattern_of`` (tx_id, pattern, typology), each payment once."""
+    """View ``pattern_of`` (tx_id, pattern, typology), each laundering payment once."""
     if patterns is None:
         stage.con.execute("""CREATE TEMP VIEW pattern_of AS SELECT CAST(NULL AS VARCHAR) AS tx_id,
             CAST(NULL AS VARCHAR) AS pattern, CAST(NULL AS VARCHAR) AS typology WHERE false""")
         return
     texts = _texts(stage, patterns, ("tx_id", "pattern", "typology"))
-    query = f"SELECT DISTINCT ON (tx_id) * FROM (SELECT {texts}) ORDER BY tx_id, pattern"  # noqa: S608
-    stage.store("pattern_of", query)
+    stage.store(
+        "pattern_of",
+        f"""SELECT DISTINCT ON (tx_id) tx_id, nullif(pattern, '') AS pattern,
+            nullif(typology, '') AS typology
+        FROM (SELECT {texts}) ORDER BY tx_id, pattern, typology""",  # noqa: S608 - fixed names
+    )
 
 
 def _amlworld_rows(stage: Stage) -> None:
@@ -218,7 +224,7 @@ def _amlworld_patterns(stage: Stage, path: Path) -> None:
 
 
 def _copy(
-    stage: Stage, query: str, path: Path, header: tuple[str, ...] | list[str], delimiter: str = ","
+    stage: Stage, query: str, path: Path, header: Sequence[str], delimiter: str = ","
 ) -> None:
     """Write rows as CSV under a header of our own, in which a name may stand twice."""
     body = path.with_name(path.name + ".rows")
@@ -227,10 +233,16 @@ def _copy(
         f" (FORMAT csv, HEADER false, DELIMITER {quoted(delimiter)})"
     )
     with path.open("wb") as whole, body.open("rb") as rows:
-        whole.write((delimiter.join(header) + "\n").encode())
+        whole.write(_header_line(header, delimiter).encode())
         while block := rows.read(1 << 20):
             whole.write(block)
     body.unlink()
+
+
+def _header_line(names: Sequence[str], delimiter: str) -> str:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerow(names)
+    return text.getvalue()
 
 
 def _table(folder: Path, name: str) -> Path:

@@ -231,7 +231,10 @@ def _write_bank(stage: Stage, folder: Path, bank: str, *, csv: bool) -> None:
 
 
 def _write_labels(stage: Stage, folder: Path, *, csv: bool) -> None:
-    """Illicit is an account that a laundering payment touches; its pattern is that of the first."""
+    """Illicit is an account that a laundering payment touches; its pattern is that of the first.
+
+    All laundering payments are listed, also those of which nothing else is known.
+    """
     folder.mkdir()
     labels = """WITH touched AS (
             SELECT from_bank AS bank, from_account AS account, pattern, typology, micros, tx_id
@@ -249,6 +252,5 @@ def _write_labels(stage: Stage, folder: Path, *, csv: bool) -> None:
         WHERE k.bank IN (FROM roster) ORDER BY k.bank, k.account"""
     write_blocks(blocks_of(stage, labels), folder / "accounts", csv=csv)
     patterns = """SELECT pattern, typology, tx_id, CAST(NULL AS BIGINT) AS hop FROM payments
-        WHERE illicit AND (pattern IS NOT NULL OR typology IS NOT NULL)
-        ORDER BY length(pattern), pattern, micros, tx_id"""
+        WHERE illicit ORDER BY length(pattern), pattern, micros, tx_id"""
     write_blocks(blocks_of(stage, patterns), folder / "patterns", csv=csv)

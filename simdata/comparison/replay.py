@@ -29,7 +29,7 @@ from simdata.comparison.measures import chosen
 from simdata.comparison.payments import Labelled, Payments, listed_payments, until
 from simdata.comparison.worlds import cross_bank_accounts
 
-__all__ = ["REPLAYED", "Replay", "replay_days"]
+__all__ = ["REPLAYED", "Replay", "replay_days", "scheme_spans"]
 
 REPLAYED = ("alone", "joint")
 World = Callable[[Labelled, Payments, Marks], dict[str, NDArray[np.float64]]]
@@ -92,7 +92,7 @@ def replay_days(
     unscored = replace(data, risk=np.zeros(len(data)))
     start = int(data.payments.time[0]) // _DAY * _DAY
     ends = _ends(start, int(data.payments.time[-1]), every)
-    spans = _spans(data)
+    spans = scheme_spans(data)
     begin = np.array([spans[p][0] if p in spans else start for p in data.labels.pattern.tolist()])
     first = {world: np.full(len(data), _NEVER, np.int64) for world in REPLAYED}
     alerts = max(1, round(budget * len(data)))
@@ -183,7 +183,7 @@ def _schemes(
     return rows
 
 
-def _spans(data: Labelled) -> dict[str, tuple[int, int]]:
+def scheme_spans(data: Labelled) -> dict[str, tuple[int, int]]:
     """Return the times of the first and last payment of each scheme, without cash deposits.
 
     Where no payments of named schemes are listed: those between two accounts of a scheme.

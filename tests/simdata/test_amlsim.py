@@ -1,5 +1,6 @@
 """AMLSim data sets become data set folders, whatever the layout and the packing."""
 
+import csv
 import hashlib
 import io
 import os
@@ -10,10 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from bank_node.errors import DataError, MissingFileError, ParameterError, UnreadableFileError
+from bank_node.errors import (
+    DataError,
+    MissingColumnError,
+    MissingFileError,
+    ParameterError,
+    UnreadableFileError,
+)
 from bank_node.ingest import BankData, read_bank
 from simdata.amlsim import import_amlsim
 from simdata.dataset import bank_folder, read_dataset, read_labels
+from simdata.rejects import count_rejected
 
 DAY = 86_400_000_000
 NEW_YEAR = 1_577_836_800_000_000
@@ -168,9 +176,9 @@ def test_sources_that_cannot_be_used_are_clear_errors(tmp_path: Path) -> None:
         archive.writestr("a/nodes.csv", "x")
         archive.writestr("b/nodes.csv", "x")
     cases.append((twice, UnreadableFileError, "more than once"))
-    (tmp_path / "torn").mkdir()
-    torn = pack(tmp_path / "torn", SAMPLE | {"nodes.csv": SAMPLE["nodes.csv"] + "20,0"}, "folder")
-    cases.append((torn, UnreadableFileError, "wrong number of fields"))
+    (tmp_path / "short").mkdir()
+    short = pack(tmp_path / "short", SAMPLE | {"nodes.csv": "nodeid\n1\n"}, "folder")
+    cases.append((short, MissingColumnError, "column isfraud missing"))
     for source, error, words in cases:
         with pytest.raises(error, match=words) as caught:
             import_amlsim(source, out)
@@ -179,6 +187,102 @@ def test_sources_that_cannot_be_used_are_clear_errors(tmp_path: Path) -> None:
         assert not out.exists()
     with pytest.raises(ParameterError):
         import_amlsim(cut, out, banks=0)
+
+
+@pytest.mark.parametrize(("yes", "no"), [("True", "False"), ("1", "0"), ("TRUE", "false")])
+def test_alerts_that_are_no_laundering_are_not_labelled(tmp_path: Path, yes: str, no: str) -> None:
+    """Where the files of alerts have is_sar, only the alerts with it count."""
+    files = OUTPUTS | {
+        name: OUTPUTS[name].replace("True", yes)
+        for name in ("alert_accounts.csv", "alert_transactions.csv")
+    }
+    files["alert_accounts.csv"] += f"6,cycle,3,Three,{no},north\n"
+    files["alert_transactions.csv"] += f"6,cycle,{no},10,99,3,1.00\n"
+    out = tmp_path / "out"
+    import_amlsim(pack(tmp_path, files, "folder"), out, csv=True)
+    labels = read_labels(out)
+    assert labels is not None
+    assert labels.filter(labels["is_illicit"])["account"].to_pylist() == ["1", "2"]
+    patterns = (out / "labels" / "patterns.csv").read_text().splitlines()
+    assert patterns[1:] == ["5,fan_in,7,", "5,fan_in,8,"]
+
+
+def test_alerts_without_the_column_are_all_labelled(tmp_path: Path) -> None:
+    """An older output does not tell is_sar; its alerts are those of laundering."""
+    files = OUTPUTS | {
+        "alert_accounts.csv": "alert_id,alert_type,acct_id\n5,fan_in,3\n",
+        "alert_transactions.csv": "alert_id,alert_type,tran_id\n5,fan_in,10\n",
+    }
+    out = tmp_path / "out"
+    import_amlsim(pack(tmp_path, files, "folder"), out, csv=True)
+    labels = read_labels(out)
+    assert labels is not None
+    assert labels.filter(labels["is_illicit"])["account"].to_pylist() == ["3"]
+    assert (out / "labels" / "patterns.csv").read_text().splitlines()[1:] == ["5,fan_in,10,"]
+
+
+def rejected(out: Path) -> list[tuple[str, ...]]:
+    """File, row, field and reason of each row that was left out; each has a remedy."""
+    with (out / "rejected.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(row["remedy"] and row["text"] for row in rows)
+    return [(row["file"], row["row"], row["field"], row["reason"]) for row in rows]
+
+
+def test_bad_rows_of_outputs_are_told_and_left_out(tmp_path: Path) -> None:
+    """Amounts, times and accounts that no node could use, and torn lines, go to rejected.csv."""
+    bad = [
+        "11,1,2,TRANSFER,abc,2017-01-02T00:00:00Z,False",
+        "12,1,2,TRANSFER,-5,2017-01-02T00:00:00Z,False",
+        "13,1,2,TRANSFER,5,soon,False",
+        "14,,2,TRANSFER,5,2017-01-02T00:00:00Z,False",
+        "15,1,2",
+        "16,98,99,TRANSFER,5,2017-01-02T00:00:00Z,False",
+        "17,1,2,TRANSFER,5,1e300,False",
+    ]
+    files = OUTPUTS | {
+        "transactions.csv": OUTPUTS["transactions.csv"] + "".join(f"{row}\n" for row in bad),
+        "accounts.csv": OUTPUTS["accounts.csv"] + "3,Again,SAV,A,1.00,1,south,9\n4,Torn",
+    }
+    out = tmp_path / "out"
+    import_amlsim(pack(tmp_path, files, "tgz"), out)
+    assert rejected(out) == [
+        ("accounts.csv", "4", "account", "repeated account"),
+        ("accounts.csv", "5", "", "wrong number of fields"),
+        ("transactions.csv", "6", "amount", "unparsable amount"),
+        ("transactions.csv", "7", "amount", "negative amount"),
+        ("transactions.csv", "8", "timestamp", "unparsable time"),
+        ("transactions.csv", "9", "from_account", "missing account"),
+        ("transactions.csv", "10", "", "wrong number of fields"),
+        ("transactions.csv", "11", "from_bank", "neither side at a bank of the data set"),
+        ("transactions.csv", "12", "timestamp", "unparsable time"),
+    ]
+    data = read_all(out)
+    assert all(bank.counts.rejected == {} for bank in data.values())
+    assert data["north"].transactions["tx_id"].to_pylist() == ["7", "8", "9-3", "10", "9-5"]
+
+
+def test_bad_rows_of_a_sample_are_told_and_left_out(tmp_path: Path) -> None:
+    """The same for the old samples; a torn last line does not stop the import."""
+    bad = "1,2,abc,3\n1,2,-5,3\n1,2,5,soon\n,2,5,3\n1,2"
+    files = SAMPLE | {
+        "nodes.csv": SAMPLE["nodes.csv"] + "20,0",
+        "transactions.csv": SAMPLE["transactions.csv"] + bad,
+    }
+    out = tmp_path / "out"
+    import_amlsim(pack(tmp_path, files, "zip"), out)
+    assert rejected(out) == [
+        ("nodes.csv", "21", "", "wrong number of fields"),
+        ("transactions.csv", "21", "amount", "unparsable amount"),
+        ("transactions.csv", "22", "amount", "negative amount"),
+        ("transactions.csv", "23", "timestamp", "unparsable time"),
+        ("transactions.csv", "24", "from_account", "missing account"),
+        ("transactions.csv", "25", "", "wrong number of fields"),
+    ]
+    data = read_all(out)
+    assert all(bank.counts.rejected == {} for bank in data.values())
+    ids = {tx for bank in data.values() for tx in bank.transactions["tx_id"].to_pylist()}
+    assert len(ids) == 20
 
 
 @pytest.mark.parametrize(
@@ -194,6 +298,7 @@ def test_the_published_samples(
         pytest.skip("UNDERCURRENT_TEST_DATA names no folder with the AMLSim samples")
     out = tmp_path / "out"
     import_amlsim(Path(place) / "amlsim" / f"{name}.tgz", out)
+    assert count_rejected(out) == {}
     data = read_all(out)
     assert sum(bank.counts.accounts for bank in data.values()) == 20_000
     assert all(bank.counts.rejected == {} for bank in data.values())

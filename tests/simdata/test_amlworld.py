@@ -1,16 +1,22 @@
 """AMLworld data sets are imported by place of column, with all the traps of the format."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from bank_node.errors import DataError, MissingColumnError, MissingFileError, ParameterError
 from bank_node.ingest import BankData, read_bank
 from simdata.amlworld import import_amlworld
+from simdata.comparison.payments import listed_payments, read_labelled
+from simdata.comparison.replay import scheme_spans
+from simdata.comparison.worlds import cross_bank_accounts
 from simdata.dataset import bank_folder, read_dataset, read_labels
 from simdata.rejects import count_rejected
 
+DAY = 86_400_000_000
 HEADER = (
     "Timestamp,From Bank,Account,To Bank,Account,Amount Received,Receiving Currency,"
     "Amount Paid,Payment Currency,Payment Format,Is Laundering\n"
@@ -122,6 +128,7 @@ def test_labels_come_from_the_flag_and_the_patterns(imported: Path) -> None:
     assert [(r["pattern"], r["typology"]) for r in patterns] == [
         ("p0001", "fan-out"),
         ("p0002", "stack"),
+        (None, None),
     ]
     for bank in read_dataset(imported).banks:
         names = pq.read_schema(bank_folder(imported, bank) / "transactions.parquet").names
@@ -233,3 +240,43 @@ def test_sources_that_are_something_else_are_clear_errors(tmp_path: Path) -> Non
             import_amlworld(source, tmp_path / "out", banks=banks)
         assert "\n" not in str(caught.value)
         assert not (tmp_path / "out").exists()
+
+
+def test_laundering_without_a_pattern_is_listed_too(tmp_path: Path) -> None:
+    """Each laundering payment is in labels/patterns; without the patterns file all are nameless."""
+    source = write(tmp_path / "src")
+    import_amlworld(source, tmp_path / "whole")
+    whole = pq.read_table(tmp_path / "whole" / "labels" / "patterns.parquet").to_pylist()
+    assert [row["pattern"] for row in whole] == ["p0001", "p0002", None]
+    (source / "X_Patterns.txt").unlink()
+    import_amlworld(source, tmp_path / "bare")
+    bare = pq.read_table(tmp_path / "bare" / "labels" / "patterns.parquet").to_pylist()
+    assert sorted(row["tx_id"] for row in bare) == sorted(row["tx_id"] for row in whole)
+    assert {(row["pattern"], row["typology"]) for row in bare} == {(None, None)}
+
+
+@pytest.mark.parametrize("csv", [False, True])
+def test_nameless_laundering_counts_between_banks(tmp_path: Path, csv: bool) -> None:
+    """An account whose only laundering payment has no pattern is one across banks all the same."""
+    rows = [*ROWS[:4], ROWS[3].replace(",3,C9", ",20,B8"), *ROWS[5:]]
+    import_amlworld(write(tmp_path / "src", rows), tmp_path / "out", csv=csv)
+    data = read_labelled(tmp_path / "out")
+    crossing = cross_bank_accounts(data)
+    found = {name for name, cross in zip(data.account, crossing, strict=True) if cross}
+    assert found == {"A1", "B7", "B8", "C9"}
+    counts = [listed_payments(data), listed_payments(data, named=True)]
+    assert [None if c is None else int(c.sum()) for c in counts] == [3, 2]
+
+
+def test_a_nameless_payment_does_not_stretch_a_scheme(tmp_path: Path) -> None:
+    """The span of a scheme is that of its own payments; without any, all between its accounts."""
+    late = ROWS[2].replace("2022/09/01", "2022/09/09")
+    import_amlworld(write(tmp_path / "src", [*ROWS, late]), tmp_path / "out")
+    data = read_labelled(tmp_path / "out")
+    begin, end = scheme_spans(data)["p0001"]
+    assert begin == end == 1_661_990_700_000_000
+    nameless = data.labels.scheme_tx
+    assert nameless is not None
+    nameless = nameless.filter(pc.is_null(nameless["pattern"]))
+    labels = replace(data.labels, scheme_tx=nameless)
+    assert scheme_spans(replace(data, labels=labels))["p0001"] == (begin, begin + 8 * DAY)

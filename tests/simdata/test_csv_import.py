@@ -64,6 +64,18 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
+def test_rates_may_be_written_in_lower_case(source: Path, tmp_path: Path) -> None:
+    """``usd = 0.5`` is the rate of USD; one that is there twice is refused."""
+    path = source / "map.toml"
+    path.write_text(MAP.replace("USD = 0.5", "usd = 0.5"), "utf-8")
+    dataset = import_csv(source, tmp_path / "out", column_map=path)
+    assert dataset.rates == read_dataset(tmp_path / "out").rates == {"USD": 0.5}
+    assert "unknown currency" not in count_rejected(tmp_path / "out")
+    path.write_text(MAP.replace("USD = 0.5", "usd = 0.5\nUSD = 0.6"), "utf-8")
+    with pytest.raises(ParameterError, match="rates: a currency is there twice"):
+        read_map(path)
+
+
 def test_columns_marks_and_times_are_those_of_the_map(source: Path, tmp_path: Path) -> None:
     """Semicolons, decimal commas, points for thousands, day first, constants, rates."""
     out = tmp_path / "out"

@@ -122,6 +122,21 @@ def test_a_map_names_the_columns_and_marks(data: Path, tmp_path: Path) -> None:
     assert payments(data).equals(payments(tmp_path / "back"))
 
 
+def test_names_of_columns_are_quoted_where_they_must_be(data: Path, tmp_path: Path) -> None:
+    """A name with the delimiter or a quotation mark in it stays one column."""
+    path = tmp_path / "m.toml"
+    path.write_text(
+        '[transactions]\nfile = "p.csv"\n[transactions.columns]\ntimestamp = "Zeit"\n'
+        'from_account = \'Von "Konto"\'\nto_account = "An"\nfrom_bank = "B1"\n'
+        'to_bank = "B2"\namount = "Betrag, EUR"\n'
+    )
+    export_csv(data, tmp_path / "csv", column_map=path)
+    first = (tmp_path / "csv" / "p.csv").read_text().splitlines()[0]
+    assert first == 'Zeit,B1,"Von ""Konto""",B2,An,"Betrag, EUR"'
+    import_csv(tmp_path / "csv", tmp_path / "back", column_map=path)
+    assert count_rejected(tmp_path / "back") == {}
+
+
 def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:
     """A payment without a readable time or amount goes to rejected.csv; an empty bank is none."""
     good = "1,2026-01-01,a,1,b,2,5,EUR\n"
@@ -137,6 +152,43 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:
     assert len((tmp_path / "csv" / "transactions.csv").read_text().splitlines()) == 2
     export_amlworld(tmp_path / "data", tmp_path / "aml")
     assert "data_Trans.csv" in {p.name for p in (tmp_path / "aml").iterdir()}
+
+
+AML_HEADER = (
+    "Timestamp,From Bank,Account,To Bank,Account,Amount Received,Receiving Currency,"
+    "Amount Paid,Payment Currency,Payment Format,Is Laundering\n"
+)
+AML_ROWS = [
+    "2022/09/01 00:05,1,A,2,B,5.00,US Dollar,5.00,US Dollar,Wire,1",
+    "2022/09/01 00:06,2,B,1,A,6.00,US Dollar,6.00,US Dollar,Wire,1",
+    "2022/09/01 00:07,2,B,1,C,7.00,US Dollar,7.00,US Dollar,Wire,0",
+]
+
+
+@pytest.mark.parametrize("as_csv", [False, True])
+@pytest.mark.parametrize("patterns", [False, True])
+def test_laundering_without_a_pattern_keeps_its_mark(
+    tmp_path: Path, patterns: bool, as_csv: bool
+) -> None:
+    """The mark of a payment does not hang on its pattern; one without is in no block."""
+    source = tmp_path / "src"
+    source.mkdir()
+    (source / "X_Trans.csv").write_text(AML_HEADER + "".join(f"{row}\n" for row in AML_ROWS))
+    if patterns:
+        block = f"BEGIN LAUNDERING ATTEMPT - CYCLE\n{AML_ROWS[0]}\nEND LAUNDERING ATTEMPT - CYCLE\n"
+        (source / "X_Patterns.txt").write_text(block)
+    import_amlworld(source, tmp_path / "data", csv=as_csv)
+    export_amlworld(tmp_path / "data", tmp_path / "aml")
+    (trans,) = (tmp_path / "aml").glob("*_Trans.csv")
+    assert [row[-1] for row in trans.read_text().splitlines()[1:]] == ["1", "1", "0"]
+    blocks = [path.read_text().splitlines() for path in (tmp_path / "aml").glob("*_Patterns.txt")]
+    assert [len(lines) for lines in blocks] == ([3] if patterns else [])
+    export_csv(tmp_path / "data", tmp_path / "csv")
+    import_csv(tmp_path / "csv", tmp_path / "back")
+    assert labels(tmp_path / "back") == labels(tmp_path / "data")
+    assert [illicit for _bank, _account, illicit, _kind in labels(tmp_path / "back")] == (
+        [True, False, True]
+    )
 
 
 def test_errors_are_clear_and_write_nothing(data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from simdata.generator import (
 )
 from simdata.generator.build import simulate
 from simdata.generator.config import LookAlikes
+from simdata.generator.launder import _split
 from simdata.generator.payments import CASH, DAY
 from simdata.generator.risk import risk_scores
 from simdata.generator.tables import Simulation
@@ -158,6 +160,39 @@ def test_structuring_and_funnels_stay_below_the_limit(world: Simulation) -> None
     assert p.amount[below].max() < limit
     smurfed = (typology[p.scheme] == "structuring") & (p.payer == CASH)
     assert np.median(p.amount[smurfed]) > 0.5 * limit
+
+
+def test_a_low_limit_means_more_payments_not_larger_ones() -> None:
+    """Amounts of hundreds of limits are divided until every payment is below."""
+    laundering = {"limit": 200, "typologies": {"structuring": 1.0, "funnel": 1.0}}
+    p = simulate(read_config(changes={"laundering": laundering}), 1).payments
+    illicit = p.amount[p.scheme >= 0]
+    assert illicit.max() < 200 * 100
+    assert np.median(illicit) > 0.5 * 200 * 100
+
+
+def test_no_part_reaches_the_limit_however_the_parts_fall() -> None:
+    """Four parts of nine tenths of the limit on average: one above it makes all of them equal."""
+    amount, parts = np.full(200_000, 3.6e6), np.full(200_000, 4)
+    for most, reached in ((1e6, False), (np.inf, True)):
+        limits = np.full(len(amount), most)
+        whole, cents = _split(np.random.default_rng(1), amount, parts, limits)
+        assert bool((cents >= 1e6).any()) == reached
+        assert np.bincount(whole, cents) == pytest.approx(amount, abs=4)
+
+
+def test_a_long_chain_counts_its_hops() -> None:
+    """No hop number runs over: each follows the one before, up to the last."""
+    laundering = {"schemes": 1, "typologies": {"chain": 1.0}, "members": {"chain": (160, 160)}}
+    p = simulate(read_config(changes={"laundering": laundering}), 1).payments
+    assert set(p.hop[p.scheme >= 0].tolist()) - {0} == set(range(1, 160))
+
+
+def test_a_window_may_end_with_the_calendar(tmp_path: Path) -> None:
+    """The last window that the settings allow is written."""
+    size = {"start": date(9999, 12, 1), "days": 30, "accounts": 300}
+    build_dataset(tmp_path / "x", read_config(changes={"size": size}), 1)
+    assert read_dataset(tmp_path / "x").last is not None
 
 
 def test_the_typologies_wanted_are_the_only_ones() -> None:
@@ -385,6 +420,8 @@ def test_a_file_changes_what_it_names_and_options_win(tmp_path: Path) -> None:
         ("[laundering.members]\ncycle = [1, 3]", "cycle needs 2 to 200"),
         ("[laundering.cut]\nlow = 0.5\nhigh = 0.1", "above high"),
         ("[laundering.cut]\nlow = 0.5\nhigh = 1.0", "keep everything"),
+        ("[laundering]\nlimit = 10", "limit: 10 is too small .* give 17 or more"),
+        ("[size]\nstart = 9999-12-31", "30 days from 9999-12-31 end after"),
         ("[laundering.parts]\nlow = 0\nhigh = 2", "1 to 20"),
         (
             "[behaviour]\nshopping = 0\ntransfers = 0\nsuppliers = 0\ncash = 0\nlarge = 0",
