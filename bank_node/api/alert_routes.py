@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
 from alerts.queries import AlertFilter, Order
-from bank_node.api.fields import Answer, Form, Level, Name, RunId, severity_of
+from bank_node.api.fields import Account, Answer, Form, Level, Name, RunId, severity_of
 from bank_node.api.refusals import refusals
 from bank_node.api.signing import TheDesk, Who
 from bank_node.api.tables import (
@@ -47,7 +47,7 @@ class AlertQuery(Form):
     severity: Level | None = Field(None, description="at least")
     rule: Name | None = None
     subject: Name | None = Field(None, description="customer:… or account:…")
-    account: Name | None = Field(None, description="an own account behind them")
+    account: Account | None = Field(None, description="an own account behind them")
     run: RunId | None = Field(None, description="seen in this run")
     order: Order = Order.SEVERITY
     limit: int = Field(50, ge=1, le=500)
@@ -136,12 +136,14 @@ def show_alert(desk: TheDesk, who: Who, alert_id: Id) -> AlertAnswer:
 
 
 @router.get(
-    "/accounts/{account}", operation_id="show_account", responses=refusals(401, 403, 404, 422)
+    "/accounts/{account:path}",
+    operation_id="show_account",
+    responses=refusals(401, 403, 404, 422),
 )
 def show_account(
     desk: TheDesk,
     who: Who,
-    account: Annotated[Name, Path(description="id of an own account")],
+    account: Annotated[Account, Path(description="id of an own account")],
 ) -> AccountAnswer:
     """Show an own account: payments, results, alerts and cases.  That it was read is on record."""
     page, decimals = desk.account(who, account), desk.decimals

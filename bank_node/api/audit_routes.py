@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from bank_node.api.fields import Answer, Count, Form, Moment, Name, RunId, Time
+from bank_node.api.fields import Account, Answer, Count, Form, Moment, Name, RunId, Time
 from bank_node.api.refusals import refusals
 from bank_node.api.signing import TheDesk, Who
 from bank_node.api.tables import time_of
@@ -23,7 +23,7 @@ class AuditQuery(Form):
     actor: Name | None = None
     action: Name | None = None
     run: RunId | None = None
-    account: Name | None = None
+    account: Account | None = None
     since: Moment | None = None
     until: Moment | None = Field(None, description="exclusive")
     limit: int = Field(100, ge=1, le=500)

@@ -15,8 +15,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic.json_schema import WithJsonSchema
 
 from alerts import Severity
+from bank_node.desk import LONGEST_ACCOUNT
 
 __all__ = [
+    "Account",
     "Amount",
     "Answer",
     "Count",
@@ -96,7 +98,11 @@ Version = Annotated[int, Field(strict=True, ge=0, le=_MOST)]
 """Version of an alert or case as the person saw it."""
 Count = Annotated[int, Field(ge=0)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_PRINTABLE)]
-"""A name of an account, rule, person or action, one printable line."""
+"""A name of a rule, person or action, one printable line."""
+Account = Annotated[
+    str, StringConstraints(min_length=1, max_length=LONGEST_ACCOUNT, pattern=_PRINTABLE)
+]
+"""Id of an account, one printable line; ids of other characters are for the pages only."""
 Label = Annotated[str, StringConstraints(max_length=200, pattern=_PRINTABLE)]
 """A line of words; may be empty."""
 Note = Annotated[str, StringConstraints(min_length=1, max_length=10_000, pattern=_LINES)]

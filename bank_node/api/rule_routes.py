@@ -7,7 +7,18 @@ from pydantic import Field, StringConstraints
 
 from alerts import BackTest, Rule
 from alerts.rules import Metric
-from bank_node.api.fields import Answer, Count, Form, Level, Name, Note, RunId, Time, level_of
+from bank_node.api.fields import (
+    Account,
+    Answer,
+    Count,
+    Form,
+    Level,
+    Name,
+    Note,
+    RunId,
+    Time,
+    level_of,
+)
 from bank_node.api.refusals import refusals
 from bank_node.api.signing import TheDesk, Who
 from bank_node.api.tables import time_of
@@ -148,7 +159,7 @@ class Judgement(Form):
 
     run_id: RunId
     rule: Name
-    account: Name
+    account: Account
     worthwhile: bool = Field(strict=True)
     note: Note
 

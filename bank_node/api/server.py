@@ -52,7 +52,8 @@ def people_app(office: Office) -> ASGIApp:
     # The pages are large; what only needs the API does not wait for them.
     from bank_node.web import web_app
 
-    return Split("/api", api_app(office), web_app(office))
+    api = api_app(office)
+    return Split("/api", api, web_app(office, api.state.gate))
 
 
 @asynccontextmanager

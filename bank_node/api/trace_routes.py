@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from bank_node.api.fields import Answer, Count, Form, Label, Name, Time
+from bank_node.api.fields import Account, Answer, Count, Form, Label, Time
 from bank_node.api.refusals import refusals
 from bank_node.api.run_routes import Parameters, RunLine, RunPath, run_line
 from bank_node.api.signing import TheDesk, TheOffice, Who
@@ -23,7 +23,7 @@ _MOST_ROWS = 10_000
 class AskTrace(Form):
     """A trace from own accounts, which no other member learns."""
 
-    accounts: list[Name] = Field(min_length=1, max_length=1000, repr=False)
+    accounts: list[Account] = Field(min_length=1, max_length=1000, repr=False)
     parameters: Parameters = Field(
         default_factory=dict, description="direction, since, until, slice, hops, depth"
     )

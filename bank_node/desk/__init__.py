@@ -11,6 +11,7 @@ No page and no endpoint opens a transaction, checks a role or writes to the audi
 
 from bank_node.desk.account_desk import KINDS
 from bank_node.desk.desk import Desk
+from bank_node.desk.ground import LONGEST_ACCOUNT
 from bank_node.desk.office import Office
 from bank_node.desk.own_payments import OwnPayments
 from bank_node.desk.pages import (
@@ -30,6 +31,7 @@ from bank_node.desk.rights import RIGHTS, Right, check_right
 
 __all__ = [
     "KINDS",
+    "LONGEST_ACCOUNT",
     "RIGHTS",
     "AccountPage",
     "AlertPage",

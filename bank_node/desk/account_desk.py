@@ -22,9 +22,9 @@ from alerts.export import (
 from alerts.export.case_file import CaseFile, Kind
 from alerts.export.profile import CountryProfile
 from alerts.people import check_permission
-from alerts.queries import AlertFilter, CaseFilter, list_alerts, list_cases
+from alerts.queries import AlertFilter, CaseFilter, accounts_of, list_alerts, list_cases
 from bank_node.desk.alert_desk import StoredHistory
-from bank_node.desk.ground import Ground, named
+from bank_node.desk.ground import LONGEST_ACCOUNT, Ground, named, with_traced
 from bank_node.desk.pages import AccountPage, Exported
 from bank_node.ingest import canonical_account
 
@@ -61,6 +61,7 @@ class AccountDesk(Ground):
         check_permission(who, Action.VIEW)
         name = canonical_account(account)
         one = pa.array([name], pa.string())
+        told = [name[:LONGEST_ACCOUNT]]
         with self._reading() as session, self._payments.view() as view:
             page = None
             if view.known(one)[0]:
@@ -78,7 +79,9 @@ class AccountDesk(Ground):
                     alerts=tuple(list_alerts(session, who, AlertFilter(account=name))),
                     cases=tuple(list_cases(session, who, CaseFilter(subject=subject))),
                 )
-        self._on_record(who, "account.read", named([name[:200]]) | {"own": page is not None})
+                behind = accounts_of(session, who, [alert.id for alert in page.alerts])
+                told = list(dict.fromkeys([*told, *behind]))
+        self._on_record(who, "account.read", named(told) | {"own": page is not None})
         if page is None:
             raise NotFound("this is no account of this bank", "check its spelling")
         return replace(page, in_scope=self._payments.in_scope([name])[0])
@@ -99,8 +102,9 @@ class AccountDesk(Ground):
         with self._reading() as session, self._payments.view() as view:
             case = gather_case(session, who, case_id, view, now=self._clock())
         content = _written(who, case, kind, profile)
-        details = {"case": case_id, "kind": kind, "bytes": len(content)} | named(case.accounts)
-        self._on_record(who, "case.exported", details)
+        details = {"case": case_id, "kind": kind, "bytes": len(content)}
+        accounts = with_traced(case.accounts, [trace.rows for trace in case.traces])
+        self._on_record(who, "case.exported", details | named(accounts))
         media = _MEDIA.get(kind, "text/csv")
         return Exported(export_name(case_id, kind), f"{media}; charset=utf-8", content)
 

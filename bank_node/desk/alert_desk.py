@@ -11,6 +11,7 @@ from alerts.people import check_permission
 from alerts.queries import (
     AlertFilter,
     Order,
+    accounts_of,
     alerts_by_status,
     alerts_of_subject,
     cases_by_state,
@@ -94,8 +95,9 @@ class AlertDesk(Ground):
         with self._reading() as session:
             last = None if after is None else show_alert(session, who, after)
             found = list_alerts(session, who, wanted, order=order, limit=limit, after=last)
+            behind = accounts_of(session, who, [alert.id for alert in found])
         subjects = [alert.subject.partition(":")[2] for alert in found]
-        self._on_record(who, "alerts.listed", named(subjects))
+        self._on_record(who, "alerts.listed", named(list(dict.fromkeys([*subjects, *behind]))))
         return found
 
     def alert(self, who: Person, alert_id: int) -> AlertPage:
@@ -104,7 +106,9 @@ class AlertDesk(Ground):
             why = explain(session, who, alert_id, view, StoredHistory(session))
             case = _case_of(session, who, why.alert)
             others = alerts_of_subject(session, who, why.alert.subject)
-        self._on_record(who, "alert.read", {"alert": alert_id} | named(why.accounts))
+            behind = accounts_of(session, who, [alert.id for alert in others])
+        told = list(dict.fromkeys([*why.accounts, *behind]))
+        self._on_record(who, "alert.read", {"alert": alert_id} | named(told))
         return AlertPage(why, case, tuple(a for a in others if a.id != alert_id))
 
     def open_case(self, who: Person, alerts: Mapping[int, int], note: str) -> Change:

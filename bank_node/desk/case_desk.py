@@ -1,5 +1,6 @@
 """Cases at the desk: lists, everything about one, and what people do with them."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,8 +35,8 @@ from alerts.queries import (
     who_worked,
 )
 from alerts.states import AWAKE_ONLY, STEPS
-from alerts.traces import attach_trace, traces_of_case
-from bank_node.desk.ground import Ground, named
+from alerts.traces import AttachedTrace, attach_trace, traces_of_case
+from bank_node.desk.ground import Ground, named, with_traced
 from bank_node.desk.pages import CasePage, TraceNote
 from bank_node.people.tables import PersonRow
 from bank_node.store import results
@@ -45,6 +46,7 @@ __all__ = ["CaseDesk", "staff_of"]
 
 _DAY = 86_400_000_000
 _MOST_PAYMENTS = 500
+_PARAMETERS = b"parameters"
 _PLAIN = {
     Action.TAKE: working.take,
     Action.BEGIN: working.begin,
@@ -114,7 +116,8 @@ class CaseDesk(Ground):
                 slices=view.slices(accounts, since, until, _DAY),
                 counterparties=view.counterparties(accounts, since, until, _MOST_PAYMENTS),
             )
-        self._on_record(who, "case.read", {"case": case_id} | named(names))
+        told = with_traced(names, [trace.rows for trace in page.traces])
+        self._on_record(who, "case.read", {"case": case_id} | named(told))
         return page
 
     def case_head(self, who: Person, case_id: int) -> CaseView:
@@ -204,7 +207,8 @@ class CaseDesk(Ground):
                     f"run {run_id[:64]!r} is no finished trace of this bank",
                     "name the run of a finished trace of this bank: undercurrent runs list",
                 )
-            trace = (run_id, title, _with_values(results.trace_of(session, run_id)))
+            rows = _with_values(results.trace_of(session, run_id))
+            trace = (run_id, title, _with_parameters(rows, run))
             change = attach_trace(
                 session, who, case_id, version, trace, view, note, now=self._clock()
             )
@@ -225,6 +229,12 @@ def _with_values(rows: pa.Table) -> pa.Table:
     if not len(rows):
         return rows.select(["account", "slice", "kind", "amount"])
     return rows.select([n for n in rows.column_names if rows[n].null_count < len(rows)])
+
+
+def _with_parameters(rows: pa.Table, run: run_table.Run) -> pa.Table:
+    """Keep what was asked with the rows: the number of a slice says nothing without its window."""
+    parameters = json.dumps(json.loads(run.manifest)["parameters"])
+    return rows.replace_schema_metadata({_PARAMETERS: parameters})
 
 
 def _given(value: Any, action: Action, what: str) -> Any:
@@ -256,9 +266,21 @@ def _worker(session: Session, name: str) -> Person:
 
 def _traces(session: Session, who: Person, case_id: int) -> tuple[TraceNote, ...]:
     return tuple(
-        TraceNote(number, t.run_id, t.title, t.at, t.person, t.rows)
+        TraceNote(number, t.run_id, t.title, t.at, t.person, t.rows, _parameters(session, t))
         for number, t in enumerate(traces_of_case(session, who, case_id), start=1)
     )
+
+
+def _parameters(session: Session, trace: AttachedTrace) -> Mapping[str, str]:
+    """Return what an attached trace was asked with, from its own copy or from its run."""
+    kept = (trace.rows.schema.metadata or {}).get(_PARAMETERS)
+    run = run_table.find(session, trace.run_id) if kept is None else None
+    parameters: Mapping[str, str] = {}
+    if kept is not None:
+        parameters = json.loads(kept)
+    elif run is not None:
+        parameters = json.loads(run.manifest)["parameters"]
+    return parameters
 
 
 def _window(session: Session, who: Person, alerts: list[int]) -> tuple[int | None, int | None]:

@@ -5,20 +5,26 @@ waits while payments are looked through, and nobody sees an account without an e
 its entry are one transaction.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy.orm import Session
 
 from alerts import Change, Person
 from bank_node.desk.own_payments import OwnPayments
 from bank_node.node.config import NodeConfig
 from bank_node.node.records import Entry, Records
+from bank_node.store.audit import ACCOUNT
 
-__all__ = ["Ground"]
+__all__ = ["LONGEST_ACCOUNT", "Ground", "named", "with_traced"]
 
-_MOST_NAMED = 50
+LONGEST_ACCOUNT = 400
+"""Characters of an account's id that a person can ask with: more than any bank's have."""
+_MOST_NAMED = 500
+"""Accounts that one audit entry names."""
 
 
 class Ground:
@@ -78,11 +84,12 @@ class Ground:
         details: Mapping[str, Any],
         run_id: str | None = None,
     ) -> None:
-        """Add an entry to the audit log in a transaction."""
+        """Add to the audit log in a transaction: one entry, or as many as name all accounts."""
         actor = who if isinstance(who, str) else who.name
         role = {} if isinstance(who, str) else {"role": who.role.value}
-        entry = Entry(actor, action, {**role, **details}, run_id)
-        self._records.append_in(session, entry, self._clock())
+        now = self._clock()
+        for told in _entries({**role, **details}):
+            self._records.append_in(session, Entry(actor, action, told, run_id), now)
 
     def _on_record(
         self,
@@ -104,6 +111,22 @@ class Ground:
         return change
 
 
-def named(accounts: tuple[str, ...] | list[str]) -> dict[str, Any]:
-    """Return accounts as details of an audit entry: the first of them, and how many there are."""
-    return {"account": list(accounts[:_MOST_NAMED]), "count": len(accounts)}
+def named(accounts: Sequence[str]) -> dict[str, Any]:
+    """Return accounts as details for the audit log: all of them, and how many there are."""
+    return {ACCOUNT: list(accounts), "count": len(accounts)}
+
+
+def with_traced(accounts: Sequence[str], traces: Iterable[pa.Table]) -> list[str]:
+    """Return accounts and then those in the rows of traces, each once."""
+    reached = [name for rows in traces for name in pc.unique(rows[ACCOUNT]).to_pylist()]
+    return list(dict.fromkeys([*accounts, *reached]))
+
+
+def _entries(details: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Give the details of one entry; of several, numbered, if one cannot name all accounts."""
+    accounts = details.get(ACCOUNT)
+    if not isinstance(accounts, list) or len(accounts) <= _MOST_NAMED:
+        yield details
+        return
+    for part, start in enumerate(range(0, len(accounts), _MOST_NAMED), start=1):
+        yield {**details, ACCOUNT: accounts[start : start + _MOST_NAMED], "part": part}

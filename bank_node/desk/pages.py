@@ -67,7 +67,12 @@ class AlertPage:
 
 @dataclass(frozen=True)
 class TraceNote:
-    """A trace attached to a case; ``rows`` as :class:`alerts.traces.AttachedTrace` has them."""
+    """A trace attached to a case.
+
+    Attributes:
+        rows: as :class:`alerts.traces.AttachedTrace` has them.
+        parameters: public parameters of its run; empty if neither the case nor the node keeps them.
+    """
 
     number: int
     run_id: str
@@ -75,6 +80,7 @@ class TraceNote:
     at: int
     person: str
     rows: pa.Table
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from bank_node.people import (
     peek_session,
     prove,
     sign_in,
+    stored_hash,
 )
 
 __all__ = ["PersonDesk"]
@@ -54,7 +55,8 @@ class PersonDesk(Ground):
         """
         now, policy = self._clock(), self._config.web.sign_in
         with self._reading() as session:
-            proof = prove(session, name, password)  # takes long: no writer waits meanwhile
+            stored = stored_hash(session, name)
+        proof = prove(stored, password)  # takes long: no connection is kept meanwhile
         with self._writing() as session:
             done = sign_in(
                 session, name, password, policy, at=now, kind=kind, label=label,

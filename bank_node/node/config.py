@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,6 +24,7 @@ from bank_node.people.policy import SignInPolicy
 __all__ = ["CONFIG_NAME", "NodeConfig", "default_folder", "read_config"]
 
 CONFIG_NAME = "node.toml"
+_LOCALE = "en_GB"
 
 
 class _Section(BaseModel):
@@ -153,8 +154,25 @@ class WebSection(_Section):
     proxy_header: str = ""
     trusted_proxies: tuple[str, ...] = ("127.0.0.1",)
     language: str = Field("en", pattern=r"^[a-z]{2}$")
-    locale: str = Field("en_GB", pattern=r"^[a-z]{2,3}(?:_[A-Z]{2})?$")
+    locale: str = Field(_LOCALE, pattern=r"^[a-z]{2,3}(?:_[A-Z]{2})?$")
     sign_in: SignInPolicy = SignInPolicy()
+
+    @field_validator("locale")
+    @classmethod
+    def _known_locale(cls, value: str) -> str:
+        """Refuse a language and country that nobody has written down how to write dates for."""
+        if value != _LOCALE:
+            # Only who changes the setting waits for Babel; most commands show no page.
+            from babel import Locale, UnknownLocaleError
+
+            try:
+                Locale.parse(value)
+            except UnknownLocaleError:
+                raise ValueError(
+                    "there is no such locale; name a language with a country where it is spoken, "
+                    f"as {_LOCALE} or nl_NL, or the language alone"
+                ) from None
+        return value
 
 
 class AlertsSection(_Section):

@@ -20,7 +20,8 @@ What a visitor who guesses can learn or do (:mod:`bank_node.people.signing_in`):
 What ends sessions (:mod:`bank_node.people.sessions`): time, not being used, signing out, a new
 sign-in of the same browser, another password, and being disabled.  Another role holds at once.
 
-Every function works in its caller's session and transaction, with its clock, and commits nothing;
+Every function works in its caller's session and transaction, with its clock, and commits nothing
+(:func:`prove`, which takes long, needs none);
 what goes to the audit log is the caller's part.
 """
 
@@ -56,7 +57,14 @@ from bank_node.people.sessions import (
     sessions_of,
     sweep,
 )
-from bank_node.people.signing_in import Proof, Refused, issue_token, prove, sign_in
+from bank_node.people.signing_in import (
+    Proof,
+    Refused,
+    issue_token,
+    prove,
+    sign_in,
+    stored_hash,
+)
 
 __all__ = [
     "LockedOutError",
@@ -90,5 +98,6 @@ __all__ = [
     "set_password",
     "set_role",
     "sign_in",
+    "stored_hash",
     "sweep",
 ]

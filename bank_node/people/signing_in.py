@@ -29,7 +29,7 @@ from bank_node.people.policy import SignInPolicy
 from bank_node.people.sessions import BROWSER, TOKEN, SignedIn, end_session, open_session
 from bank_node.people.tables import PersonRow, StrangerRow
 
-__all__ = ["Proof", "Refused", "issue_token", "prove", "sign_in"]
+__all__ = ["Proof", "Refused", "issue_token", "prove", "sign_in", "stored_hash"]
 
 _MINUTE = 60 * 1_000_000
 # Of this process: nobody can choose names that share a bucket, and a stolen database does not tell
@@ -79,14 +79,21 @@ class Proof:
     renewed: str | None = field(default=None, repr=False)
 
 
-def prove(session: Session, name: str, password: str) -> Proof:
-    """Compare a password with the one on record; a session for reading will do.
-
-    Takes about a tenth of a second, best while no transaction waits: hand what it returns to
-    ``sign_in``.
-    """
+def stored_hash(session: Session, name: str) -> str | None:
+    """Return the hash to compare a password with, for ``prove``; None: nobody has the name."""
     row = find_row(session, _clean(name))
-    return _compared(None if row is None else row.password, password)
+    return None if row is None else row.password
+
+
+def prove(stored: str | None, password: str) -> Proof:
+    """Compare a password with the hash on record; None, nobody's, takes as long.
+
+    Takes about a tenth of a second and needs no session, so that no connection is kept meanwhile:
+    hand what it returns to ``sign_in``.
+    """
+    is_right = matches(stored, password)
+    old = is_right and stored is not None and is_outdated(stored)
+    return Proof(stored, is_right, rehash(password) if old else None)
 
 
 def sign_in(
@@ -121,7 +128,7 @@ def sign_in(
     row = find_row(session, _clean(name))
     stored = None if row is None else row.password
     if proof is None or proof.stored != stored:
-        proof = _compared(stored, password)
+        proof = prove(stored, password)
     counted = _stranger(session, _clean(name)) if row is None else row
     if counted.locked_until is not None and at < counted.locked_until:
         return Refused("locked", counted.locked_until)
@@ -149,12 +156,6 @@ def issue_token(
     if row.disabled:
         raise SignInError(f"{name} is disabled", f"First: undercurrent people enable {name}")
     return open_session(session, row, policy, at=at, kind=TOKEN, label=label)
-
-
-def _compared(stored: str | None, password: str) -> Proof:
-    is_right = matches(stored, password)
-    old = is_right and stored is not None and is_outdated(stored)
-    return Proof(stored, is_right, rehash(password) if old else None)
 
 
 def _count(row: PersonRow | StrangerRow, policy: SignInPolicy, at: int) -> None:

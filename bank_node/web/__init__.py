@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.routing import Route
 
+from bank_node.api.sessions import Gate
 from bank_node.desk import Office
 from bank_node.web.account_pages import routes as account_routes
 from bank_node.web.alert_pages import routes as alert_routes
@@ -58,8 +59,13 @@ def web_routes(office: Office) -> Sequence[Route]:
     return [*(route for routes in _PAGES for route in routes(office)), asset_route()]
 
 
-def web_app(office: Office) -> Starlette:
-    """Return the application."""
+def web_app(office: Office, gate: Gate | None = None) -> Starlette:
+    """Return the application.
+
+    Args:
+        office: whose pages they are.
+        gate: what lets few sign in at a time, if it is shared with the API.
+    """
     app = Starlette(
         routes=web_routes(office),
         middleware=[
@@ -69,4 +75,5 @@ def web_app(office: Office) -> Starlette:
         exception_handlers=HANDLERS,
     )
     app.state.office = office
+    app.state.gate = gate or Gate()
     return app

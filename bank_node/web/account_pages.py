@@ -17,7 +17,7 @@ __all__ = ["routes"]
 
 
 def _account(request: Request) -> Response:
-    name = forms.text(request.query_params, "id")
+    name = forms.account(request.query_params, "id")
     if name is None:
         return page(request, "accounts/look_up.html")
     found = office_of(request).desk.account(who(request), name)

@@ -12,7 +12,6 @@ import bank_node.web.forms as forms
 from alerts import PERMISSIONS, Action, RuleSet, Severity
 from alerts.queries import AlertFilter, Order
 from bank_node.desk import RIGHTS, AlertPage, Office, Right
-from bank_node.ingest import canonical_account
 from bank_node.web.charts import flow_chart, value_charts
 from bank_node.web.frame import field, form, is_htmx, office_of, page, posted, redirect, shown, who
 from bank_node.web.visit import visit_of
@@ -27,12 +26,12 @@ FILTERS = ("status", "severity", "rule", "account", "run", "order")
 
 def wanted_alerts(query: QueryParams) -> AlertFilter:
     """Return the filter that an address asks for."""
-    status, account = forms.text(query, "status"), forms.text(query, "account")
+    status = forms.text(query, "status")
     return AlertFilter(
         status=status if status in _STATUSES else None,
         rule=forms.text(query, "rule"),
         severity=forms.severity(query, "severity"),
-        account=None if account is None else canonical_account(account),
+        account=forms.account(query, "account"),
         run_id=forms.text(query, "run"),
     )
 
@@ -124,7 +123,7 @@ def routes(office: Office) -> list[Route]:
     """Return the routes of these pages."""
     return [
         shown("/alerts", _list, needs=Action.VIEW),
-        shown("/alerts/{number:int}", _one, needs=Action.VIEW),
-        posted("/alerts/{number:int}/case", _open, needs=Action.OPEN),
-        posted("/alerts/{number:int}/add", _add, needs=Action.ADD_ALERT),
+        shown("/alerts/{number:id}", _one, needs=Action.VIEW),
+        posted("/alerts/{number:id}/case", _open, needs=Action.OPEN),
+        posted("/alerts/{number:id}/add", _add, needs=Action.ADD_ALERT),
     ]

@@ -9,7 +9,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from bank_node.consortium.canonical import moment_us
-from bank_node.desk import AuditFilter, Office, Right
+from bank_node.desk import LONGEST_ACCOUNT, AuditFilter, Office, Right
 from bank_node.ingest import canonical_account
 from bank_node.web.frame import office_of, page, posted, shown, who
 
@@ -17,7 +17,6 @@ __all__ = ["routes"]
 
 _DAY = 86_400_000_000
 _PER_PAGE = 100
-_LONGEST = 200
 _NAMES = ("actor", "action", "run_id", "account", "since", "until")
 
 
@@ -27,7 +26,7 @@ def _search(request: Request) -> Response:
 
 def _page(request: Request, verification: object) -> Response:
     person, desk = who(request), office_of(request).desk
-    given = {name: request.query_params.get(name, "").strip()[:_LONGEST] for name in _NAMES}
+    given = {name: request.query_params.get(name, "").strip()[:LONGEST_ACCOUNT] for name in _NAMES}
     before = request.query_params.get("before", "")
     number = int(before) if before.isdecimal() and len(before) < 18 else None
     wanted, problem = _filter(given)

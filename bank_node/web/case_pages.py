@@ -13,6 +13,7 @@ from alerts import PERMISSIONS, Action, Outcome, Person, Role, Severity, State
 from alerts.queries import CaseFilter, Order
 from alerts.states import CLOSED, OPEN_STATES
 from bank_node.desk import KINDS, RIGHTS, CasePage, Desk, Office, Right
+from bank_node.web.attached_trace import attached_table
 from bank_node.web.charts import flow_chart
 from bank_node.web.frame import field, form, is_htmx, office_of, page, posted, redirect, shown, who
 from bank_node.web.visit import visit_of
@@ -106,7 +107,7 @@ def _told(request: Request, desk: Desk, person: Person, found: CasePage) -> dict
         "outcomes": tuple(Outcome),
         "payments": found.transactions.to_pylist(),
         "slices": found.slices.to_pylist(),
-        "trace_rows": {t.number: t.rows.to_pylist()[:200] for t in found.traces},
+        "trace_tables": {t.number: attached_table(t, words) for t in found.traces},
         "why_not": _why_not(person, found),
         "workers": desk.workers(person) if Action.ASSIGN in found.actions else [],
     }
@@ -161,15 +162,15 @@ def _next(request: Request) -> Response:
 
 
 def _auto(request: Request) -> Response:
-    office_of(request).desk.auto_assign(who(request))
-    return redirect(request, "/cases", "auto-assign")
+    given = len(office_of(request).desk.auto_assign(who(request)))
+    return redirect(request, "/cases", "auto-assign" if given else "none-new", given or 1)
 
 
 def _assign(request: Request) -> Response:
     cases = forms.pairs(request, "case")
     assignee, note = field(request, "assignee"), field(request, "note")
-    office_of(request).desk.assign_many(who(request), cases, assignee, note)
-    return redirect(request, "/cases", "assign")
+    changes = office_of(request).desk.assign_many(who(request), cases, assignee, note)
+    return redirect(request, "/cases", "assign", len(changes))
 
 
 def _export(request: Request) -> Response:
@@ -187,7 +188,7 @@ def routes(office: Office) -> list[Route]:
         posted("/cases/next", _next, needs=Action.TAKE),
         posted("/cases/auto-assign", _auto, needs=Action.AUTO_ASSIGN),
         posted("/cases/assign", _assign, needs=Action.ASSIGN),
-        shown("/cases/{number:int}", _one, needs=Action.VIEW),
-        posted("/cases/{number:int}/act", _act, needs=Action.NOTE),
-        shown("/cases/{number:int}/export/{kind}", _export, needs=Action.EXPORT),
+        shown("/cases/{number:id}", _one, needs=Action.VIEW),
+        posted("/cases/{number:id}/act", _act, needs=Action.NOTE),
+        shown("/cases/{number:id}/export/{kind}", _export, needs=Action.EXPORT),
     ]

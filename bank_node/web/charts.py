@@ -187,7 +187,9 @@ def _flow_axes(most: int, middle: int, height: int, words: Words) -> list[Markup
 
 
 def _short(minor: int, words: Words) -> str:
-    return words.number(minor // 10**words.decimals)
+    """Return an amount for an axis: a large one to the unit, a small one with its decimals."""
+    unit = 10**words.decimals
+    return words.amount(minor) if minor < 1000 * unit else words.number(round(minor / unit))
 
 
 def _axes(ticks: Sequence[float], top: float, height: int, words: Words) -> list[Markup]:
@@ -209,14 +211,19 @@ def _top(values: Sequence[float]) -> float:
     if most == 0 or all(value.is_integer() for value in values):
         return max(1.0, most)
     step = 10.0 ** math.floor(math.log10(most))
-    return round(math.ceil(most / step * 1.05) * step, 12)
+    return _plain(math.ceil(most / step * 1.05) * step)
 
 
 def _ticks(top: float) -> list[float]:
     """Return whole numbers up to a small whole top, else five even steps."""
     if top <= 8 and top.is_integer():
         return [float(i) for i in range(int(top) + 1)]
-    return [float(round(v, 12)) for v in np.linspace(0, top, 5)]
+    return [_plain(v) for v in np.linspace(0, top, 5)]
+
+
+def _plain(value: float) -> float:
+    """Return a number without what the last bits of its computation left."""
+    return float(f"{value:.12g}")
 
 
 def _across(position: int, count: int) -> float:

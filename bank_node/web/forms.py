@@ -9,9 +9,21 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from alerts import Severity
+from bank_node.desk import LONGEST_ACCOUNT
+from bank_node.ingest import canonical_account
 from bank_node.web.frame import form
 
-__all__ = ["choice", "day", "number", "pairs", "severity", "text", "whole"]
+__all__ = [
+    "account",
+    "choice",
+    "day",
+    "nothing_selected",
+    "number",
+    "pairs",
+    "severity",
+    "text",
+    "whole",
+]
 
 _E = TypeVar("_E", bound=StrEnum)
 _MOST = 2**63 - 1
@@ -27,6 +39,15 @@ def text(fields: Mapping[str, object], name: str, longest: int = _LONGEST) -> st
     if len(plain) > longest or not plain.isprintable():
         raise HTTPException(400)
     return plain
+
+
+def account(fields: Mapping[str, object], name: str) -> str | None:
+    """Return the id of an account as it is taken in, odd or not; None: nothing is given."""
+    value = fields.get(name)
+    plain = canonical_account(value) if isinstance(value, str) else ""
+    if len(plain) > LONGEST_ACCOUNT or "\0" in plain:  # no database keeps that one character
+        raise HTTPException(400)
+    return plain or None
 
 
 def whole(value: object) -> int:
@@ -69,7 +90,15 @@ def day(fields: Mapping[str, object], name: str) -> int | None:
 
 def pairs(request: Request, name: str) -> dict[int, int]:
     """Return what was selected in a list: id → version as it was seen, sent as ``id:version``."""
-    return dict(_pair(value) for value in _texts(form(request).getlist(name)))
+    found = dict(_pair(value) for value in _texts(form(request).getlist(name)))
+    if not found:
+        raise nothing_selected()
+    return found
+
+
+def nothing_selected() -> HTTPException:
+    """Return the refusal of a list's form in which nothing was selected."""
+    return HTTPException(422, "nothing-selected")
 
 
 def _texts(values: Iterable[object]) -> list[str]:

@@ -15,11 +15,13 @@ who is signed in, and ``posted`` refuses a form that does not come from this app
 
 import asyncio
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -32,7 +34,7 @@ from bank_node.desk import Office, Right, check_right
 from bank_node.people import Standing
 from bank_node.web.guard import from_here, token_fits
 from bank_node.web.links import links_for
-from bank_node.web.rendering import environment
+from bank_node.web.rendering import rendered
 from bank_node.web.visit import came_from, visit_of
 
 __all__ = [
@@ -53,6 +55,15 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 Handler = Callable[[Request], Response | Awaitable[Response]]
 _FORM = "undercurrent.form"
+
+
+class _Id(IntegerConvertor):
+    """The number of an alert or case in an address: one that no database holds is no page."""
+
+    regex = "[0-9]{1,18}"
+
+
+register_url_convertor("id", _Id())
 
 
 def office_of(request: Request) -> Office:
@@ -112,6 +123,7 @@ def page(
         "bank": office.desk.bank,
         "csrf": visit.csrf,
         "currency": office.desk.currency,
+        "done_n": _done_n(request),
         "label": words.label,
         "links": links_for(person.role, request.url.path) if person else (),
         "me": person,
@@ -122,16 +134,29 @@ def page(
         "theme": visit.theme,
         "words": words,
     }
-    html = environment().get_template(template).render({**frame, **(context or {})})
+    html = rendered(template, {**frame, **(context or {})})
     return HTMLResponse(html, status, dict(headers or {}))
 
 
-def redirect(request: Request, path: str, done: str = "") -> Response:
-    """Send the browser to another page; ``done`` is what that page shall say was done."""
+def redirect(request: Request, path: str, done: str = "", n: int = 1) -> Response:
+    """Send the browser to another page.
+
+    Args:
+        request: what is answered.
+        path: of the page.
+        done: what that page shall say was done; ``n``: with how many cases.
+    """
     mark = f"{'&' if '?' in path else '?'}done={quote(done)}" if done else ""
+    mark += f"&n={n}" if done and n != 1 else ""
     if is_htmx(request):
         return Response(status_code=204, headers={"hx-redirect": path + mark})
     return RedirectResponse(path + mark, status_code=303)
+
+
+def _done_n(request: Request) -> int:
+    """Return with how many cases was done what the page shall say, see :func:`redirect`."""
+    told = request.query_params.get("n", "")
+    return int(told) if re.fullmatch("[0-9]{1,4}", told) else 1
 
 
 def shown(

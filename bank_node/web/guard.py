@@ -45,7 +45,7 @@ _HEADERS: Mapping[str, str] = {
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "cache-control": "no-store",
 }
-Failed = Callable[[Request, Office, Exception], Response]
+Failed = Callable[[Request, Exception], Response]
 _VISIT = "undercurrent.visit"
 _STRICT_TRANSPORT = "max-age=31536000"
 CSRF_HEADER = "x-csrf-token"
@@ -81,7 +81,7 @@ class Guard:
         except Exception as error:
             if begun:
                 raise
-            answer = self._failed(Request(scope, receive), self._office, error)
+            answer = self._failed(Request(scope, receive), error)
             await answer(scope, receive, guarded)
 
     def _protect(self, headers: MutableHeaders, visit: Visit | None) -> None:

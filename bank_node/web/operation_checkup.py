@@ -15,6 +15,7 @@ from bank_node.operation.doctor import examine
 from bank_node.operation.findings import Finding, fault, is_sound
 from bank_node.store import Database
 from bank_node.store.days import Batch, StoredDays, batches
+from graph_mpc.window import parse_time
 
 __all__ = ["Checkup", "Checkups", "Taken"]
 
@@ -27,13 +28,13 @@ class Taken:
     """What was taken in.
 
     Attributes:
-        days: days with payments. first, last: of them, as ``2026-03-01``; empty: none.
+        days: days with payments. first, last: when they begin, microseconds; None: there are none.
         payments: number kept. batches: the last times that something was taken in.
     """
 
     days: int
-    first: str
-    last: str
+    first: int | None
+    last: int | None
     payments: int
     batches: tuple[Batch, ...]
 
@@ -100,8 +101,8 @@ def _taken(config: NodeConfig) -> Taken:
     days = sorted({str(file.day) for file in named})
     return Taken(
         days=len(days),
-        first=days[0] if days else "",
-        last=days[-1] if days else "",
+        first=parse_time("first", days[0]) if days else None,
+        last=parse_time("last", days[-1]) if days else None,
         payments=sum(file.rows for file in named),
         batches=last,
     )

@@ -12,6 +12,7 @@ from html import escape
 from bank_node.web.picture_form import MARGIN, PITCH, Form, form_of
 from bank_node.web.picture_graph import Edge, Graph, Node
 from bank_node.web.picture_ink import Ink, Words, shortened
+from bank_node.web.rendering import visible
 
 __all__ = ["Drawn", "draw"]
 
@@ -36,7 +37,7 @@ def draw(graph: Graph, words: Words, *, as_file: bool = False) -> Drawn:
         as_file: whether colours stand in the picture; else a stylesheet gives them.
     """
     pen = _Pen(graph, form_of(graph), words, Ink(as_file=as_file))
-    return Drawn("".join(pen.picture()), len(graph.nodes), len(graph.edges))
+    return Drawn(visible("".join(pen.picture())), len(graph.nodes), len(graph.edges))
 
 
 class _Pen:

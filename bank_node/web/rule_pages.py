@@ -76,7 +76,7 @@ def _judge(request: Request) -> Response:
     if answer not in ("yes", "no"):
         raise HTTPException(400)
     run, rule = forms.text(fields, "run") or "", forms.text(fields, "rule") or ""
-    account, worthwhile = forms.text(fields, "account") or "", answer == "yes"
+    account, worthwhile = forms.account(fields, "account") or "", answer == "yes"
     office_of(request).desk.judge(
         who(request), run, rule, account, worthwhile=worthwhile, note=field(request, "note")
     )

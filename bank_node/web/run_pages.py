@@ -14,7 +14,8 @@ from bank_node.node.errors import NoAgreementError
 from bank_node.web.frame import call, field, form, office_of, page, posted, redirect, shown, who
 from bank_node.web.run_proposal import Draft, analyses_of, draft_of
 from bank_node.web.run_terms import agreed, in_effect
-from bank_node.web.run_view import may_approve, may_reject, standing_of
+from bank_node.web.run_view import may_approve, may_reject, parameters_told, standing_of
+from bank_node.web.visit import visit_of
 
 __all__ = ["routes"]
 
@@ -44,6 +45,7 @@ async def _one(request: Request) -> Response:
         "may_approve": decides and may_approve(run),
         "may_reject": decides and may_reject(run),
         "may_see_trace": who(request).role in RIGHTS[Right.TRACE_READ],
+        "parameters": parameters_told(run, visit_of(request).words),
         "run": run,
         "standing": standing_of(run),
     }

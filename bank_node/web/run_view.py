@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bank_node.node.statement import FINAL
+from bank_node.web.words import Words
+from graph_mpc.errors import ParameterError
+from graph_mpc.window import parse_time
 
 __all__ = [
     "FINISHED",
@@ -13,11 +16,13 @@ __all__ = [
     "Step",
     "may_approve",
     "may_reject",
+    "parameters_told",
     "standing_of",
 ]
 
 FINISHED = FINAL
 """Phases in which nothing follows."""
+_DAY = 86_400_000_000
 _STEPS = ("judging", "consented", "ready", "running", "computed", "stored")
 
 
@@ -67,6 +72,22 @@ def may_approve(run: Mapping[str, Any]) -> bool:
     """Say whether a run waits for a person's approval."""
     waits = run["phase"] not in FINISHED.union(_STEPS[1:], ("failed",))
     return waits and bool(run["waiting_for"]) and not run.get("approved_by")
+
+
+def parameters_told(run: Mapping[str, Any], words: Words) -> list[tuple[str, str]]:
+    """Return the public parameters, the window's times as the reader's country writes them."""
+    return [
+        (name, _time_told(name, str(value), words) if name in ("since", "until") else str(value))
+        for name, value in run["parameters"].items()
+    ]
+
+
+def _time_told(name: str, text: str, words: Words) -> str:
+    try:
+        moment = parse_time(name, text)
+    except ParameterError:  # of a proposal that was refused for it
+        return text
+    return words.time(moment) if moment % _DAY else words.day(moment)
 
 
 def standing_of(run: Mapping[str, Any]) -> Standing:

@@ -21,7 +21,7 @@ from bank_node.web.frame import field, form, office_of, page, posted, redirect, 
 __all__ = ["Selected", "routes"]
 
 _MOST = 200
-_LONGEST = 300
+_LONGEST = 500
 
 
 @dataclass(frozen=True)
@@ -71,17 +71,20 @@ def _look(request: Request) -> Response:
 
 def _open(request: Request) -> Response:
     """Open one case for each customer or account among the alerts, all or none."""
-    by_subject = groupby(_chosen(request), key=lambda s: s.subject)
+    chosen = _chosen(request)
+    if not chosen:
+        raise forms.nothing_selected()
+    by_subject = groupby(chosen, key=lambda s: s.subject)
     groups = [{s.id: s.version for s in group} for _subject, group in by_subject]
-    office_of(request).desk.open_several(who(request), groups, field(request, "note"))
-    return redirect(request, "/cases?scope=unassigned", "open")
+    changes = office_of(request).desk.open_several(who(request), groups, field(request, "note"))
+    return redirect(request, "/cases?scope=unassigned", "open", len(changes))
 
 
 def _assign(request: Request) -> Response:
     cases = forms.pairs(request, "case")
     assignee, note = field(request, "assignee"), field(request, "note")
-    office_of(request).desk.assign_many(who(request), cases, assignee, note)
-    return redirect(request, "/cases", "assign")
+    changes = office_of(request).desk.assign_many(who(request), cases, assignee, note)
+    return redirect(request, "/cases", "assign", len(changes))
 
 
 def routes(office: Office) -> list[Route]:

@@ -5,6 +5,7 @@ refuse a manifest that names it.  All bounds are checked here once more, so that
 is wrong beside the field instead of a refusal of the run.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from bank_node.consortium import ParameterRule, SignedAgreement
 from bank_node.consortium.bounds import allows
 from bank_node.consortium.canonical import duration_us, moment_text, moment_us
-from bank_node.desk import Office
-from bank_node.ingest import canonical_bank
+from bank_node.desk import LONGEST_ACCOUNT, Office
+from bank_node.ingest import canonical_account, canonical_bank
 from bank_node.node.control import Question
 from bank_node.web.run_terms import in_effect
 
@@ -21,8 +22,8 @@ __all__ = ["Asked", "Field", "Terms", "asked_of", "blank", "terms_of"]
 
 _DAY = 86_400_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_DAY = 253_402_214_400_000_000  # 31 December 9999
 _MOST_ACCOUNTS = 1000
-_LONGEST_ACCOUNT = 200
 _USUAL: Mapping[str, ParameterRule] = {
     "direction": ParameterRule(one_of=("forward", "backward")),
     "slice": ParameterRule(one_of=("1d", "12h", "7d", "all")),
@@ -116,9 +117,9 @@ def _field(name: str, rule: ParameterRule) -> Field:
 
 def blank(terms: Terms, given: Mapping[str, str], now: int) -> Asked:
     """Return the form before anything was asked: defaults, and what a link has given."""
-    until = min(now, _moment(given.get("until", "")) or now) // _DAY * _DAY
+    until = min(now, _linked(given.get("until", ""), now)) // _DAY * _DAY
     span = min(30 * _DAY, duration_us(terms.max_window) if terms.max_window else 30 * _DAY)
-    since = _moment(given.get("since", "")) or until - span
+    since = _linked(given.get("since", ""), until - span)
     values = {one.name: one.usual for one in terms.fields} | {
         "accounts": given.get("account", ""),
         "policy": terms.policies[0] if terms.policies else "",
@@ -134,7 +135,7 @@ def asked_of(terms: Terms, values: Mapping[str, str]) -> Asked:
     problems: dict[str, str] = {}
     values = {one.name: one.usual for one in terms.fields} | dict(values)
     accounts = _accounts(values.get("accounts", ""))
-    if not accounts or any(len(a) > _LONGEST_ACCOUNT for a in accounts):
+    if not accounts or any(len(a) > LONGEST_ACCOUNT for a in accounts):
         problems["accounts"] = "need_account"
     if len(accounts) > _MOST_ACCOUNTS:
         problems["accounts"] = "too_many_accounts"
@@ -156,9 +157,9 @@ def asked_of(terms: Terms, values: Mapping[str, str]) -> Asked:
 
 
 def _accounts(text: str) -> tuple[str, ...]:
-    """Return the accounts, one on each line; an IBAN may be written with blanks."""
-    lines = text.replace(",", "\n").replace(";", "\n").splitlines()
-    return tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    """Return the accounts, one on each line: an id may hold a comma, an IBAN blanks."""
+    names = (canonical_account(line) for line in re.split(r"[\r\n]+", text))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def _add_window(parameters: dict[str, str], values: Mapping[str, str], terms: Terms) -> str:
@@ -184,6 +185,12 @@ def _moment(text: str) -> int | None:
         return moment_us(text.strip()) if text.strip() else None
     except (ValueError, OverflowError):
         return None
+
+
+def _linked(text: str, otherwise: int) -> int:
+    """Return a time that a link gives; one that no window can lie at counts as not given."""
+    moment = _moment(text)
+    return moment if moment is not None and 0 <= moment <= _LAST_DAY else otherwise
 
 
 def _date(moment: int) -> str:

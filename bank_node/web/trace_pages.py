@@ -138,7 +138,7 @@ def _result(request: Request) -> Response:
         "drawn": _drawn(request, trace, graph),
         "graph": graph,
         "reached": reached,
-        "rows": list(rows_of(reached, graph, slices, words))[:_MOST_ROWS],
+        "rows": list(rows_of(trace, reached, graph, slices, words))[:_MOST_ROWS],
         "steps": [(step, slices.name(step)) for step in steps if step >= 0],
         "sums": _sums(reached),
         "title": told(trace, words),

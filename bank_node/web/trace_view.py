@@ -8,14 +8,24 @@ from urllib.parse import quote_plus
 import numpy as np
 from babel import numbers
 
-from bank_node.desk import TracePage
+from bank_node.desk import TraceNote, TracePage
 from bank_node.web.picture_graph import Graph
 from bank_node.web.picture_ink import Words as PictureWords
 from bank_node.web.picture_reached import Reached
 from bank_node.web.words import Words
 from graph_mpc.window import Window, parse_window
 
-__all__ = ["Row", "Slices", "money_writer", "next_cut", "picture_words", "rows_of", "told"]
+__all__ = [
+    "Row",
+    "Slices",
+    "depth_told",
+    "money_writer",
+    "next_cut",
+    "picture_words",
+    "rows_of",
+    "told",
+    "value_writer",
+]
 
 _DAY = 86_400_000_000
 _LEGEND = ("start", "account", "gathered", "bank", "returned", "width")
@@ -45,7 +55,7 @@ class Row:
 class Slices:
     """Names of the slices of a trace's window."""
 
-    def __init__(self, page: TracePage, words: Words) -> None:
+    def __init__(self, page: TracePage | TraceNote, words: Words) -> None:
         given = page.parameters
         self.window: Window = parse_window(
             given.get("since"), given.get("until"), given.get("slice", "1d")
@@ -103,11 +113,26 @@ def value_writer(words: Words, *, is_band: bool) -> Callable[[float], str]:
     return money_writer(words)
 
 
-def rows_of(reached: Reached, graph: Graph, slices: Slices, words: Words) -> Iterator[Row]:
+def depth_told(page: TracePage | TraceNote, depth: int, words: Words) -> str:
+    """Return how many payments money made; the last number that a trace tells apart is a bound."""
+    if is_last_depth(page, depth):
+        return words.t("trace.or_more", n=depth)
+    return words.number(depth)
+
+
+def is_last_depth(page: TracePage | TraceNote, depth: int) -> bool:
+    """Say whether a depth stands for itself and all above it."""
+    return str(depth) == str(page.parameters.get("depth"))
+
+
+def rows_of(
+    page: TracePage, reached: Reached, graph: Graph, slices: Slices, words: Words
+) -> Iterator[Row]:
     """Give the table's rows: those asked about, then the others by what they received."""
     write = value_writer(words, is_band=reached.is_band)
     spans = set(zip(reached.first.tolist(), reached.last.tolist(), strict=True))
     names = {span: "–" if span[0] < 0 else slices.span(*span) for span in spans}
+    depths = {d: depth_told(page, d, words) for d in set(reached.depth.tolist())} | {-1: "–"}
     order = np.lexsort((-reached.received, ~reached.asked))
     # The string is looked up once: there may be thousands of rows.
     before, _, after = words.t("trace.find", account="\0").partition("\0")
@@ -126,7 +151,7 @@ def rows_of(reached: Reached, graph: Graph, slices: Slices, words: Words) -> Ite
             received=write(received) if received > 0 else "–",
             returned=write(returned) if returned > 0 else "–",
             amount=max(received, returned),
-            depth="–" if depth < 0 else str(depth),
+            depth=depths[depth],
             link=f"/account?id={quote_plus(reached.accounts[i])}",
             find=f"{before}{reached.accounts[i]}{after}",
         )
@@ -151,6 +176,8 @@ def picture_words(page: TracePage, graph: Graph, slices: Slices, words: Words) -
             return t("trace.start")
         if graph.by == "slice":
             return slices.span(*bounds)
+        if is_last_depth(page, bounds[1]):
+            return t("trace.payments_or_more", n=bounds[0])
         return t("trace.payments_since", n=bounds[0])
 
     accounts = sum(node.count for node in graph.nodes if node.kind != "bank")

@@ -2,6 +2,7 @@
 
 from urllib.parse import parse_qsl, urlencode
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -15,7 +16,10 @@ __all__ = ["routes"]
 
 
 def _save(request: Request) -> Response:
-    given = parse_qsl(field(request, "query")[:2000], max_num_fields=20)
+    try:
+        given = parse_qsl(field(request, "query")[:2000], max_num_fields=20)
+    except ValueError:
+        raise HTTPException(400) from None
     query = urlencode([(name, value) for name, value in given if name in FILTERS])
     office_of(request).desk.save_view(who(request), field(request, "name"), query)
     return redirect(request, f"/alerts?{query}" if query else "/alerts", "view")

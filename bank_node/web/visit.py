@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from bank_node.desk import Office
 from bank_node.people import PersonView, Standing
@@ -24,10 +25,12 @@ from bank_node.web.words import LANGUAGES, Words, words_for
 __all__ = [
     "THEMES",
     "Visit",
+    "bare_visit",
     "cookie_name",
     "end_cookie",
     "find_visit",
     "local_path",
+    "page_at",
     "set_cookie",
     "source_of",
     "token_of",
@@ -127,6 +130,11 @@ def find_visit(request: HTTPConnection, office: Office) -> Visit:
     )
 
 
+def bare_visit(request: HTTPConnection, office: Office) -> Visit:
+    """Return a visitor of whom nothing is known but the language; needs no database."""
+    return Visit(None, "", _words(request, office), "auto", "", fresh=False)
+
+
 def visit_of(request: Request) -> Visit:
     """Return the visitor of a request that has come through the application."""
     found: Visit = request.scope["undercurrent.visit"]
@@ -147,14 +155,32 @@ def local_path(text: str | None, otherwise: str = "/") -> str:
 
 
 def came_from(request: HTTPConnection, otherwise: str = "/") -> str:
-    """Return the page of this application from which a request came."""
+    """Return the page of this application from which a request came.
+
+    An address that only takes forms shows a page too, such as a refusal; nobody can go there again,
+    so the page above it is returned for it.
+    """
     try:
         parts = urlsplit(request.headers.get("referer", ""))
     except ValueError:
         return otherwise
     if parts.netloc != request.headers.get("host"):
         return otherwise
-    return local_path(f"{parts.path}?{parts.query}" if parts.query else parts.path, otherwise)
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return page_at(request, local_path(path, otherwise))
+
+
+def page_at(request: HTTPConnection, path: str) -> str:
+    """Return a path of this application, or of the page above it if it only takes forms."""
+    while _only_takes_forms(request, path.partition("?")[0]):
+        path = path.partition("?")[0].rpartition("/")[0] or "/"
+    return path
+
+
+def _only_takes_forms(request: HTTPConnection, path: str) -> bool:
+    scope = {"type": "http", "method": "GET", "path": path, "root_path": ""}
+    found = {route.matches(scope)[0] for route in request.app.routes}
+    return Match.PARTIAL in found and Match.FULL not in found
 
 
 def source_of(request: HTTPConnection, office: Office) -> str:

@@ -23,6 +23,8 @@ __all__ = ["LANGUAGES", "Words", "catalogue", "words_for"]
 
 _FOLDER = Path(__file__).parent / "catalogue"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SMALL = 1e-4
+"""Numbers below are written with a power of ten, as so many zeros are easily miscounted."""
 LANGUAGES: tuple[str, ...] = tuple(sorted(path.stem for path in _FOLDER.glob("[a-z][a-z].toml")))
 """Languages that there is a catalogue of."""
 
@@ -48,6 +50,12 @@ def catalogue(language: str) -> Mapping[str, Any]:
     }
 
 
+@lru_cache
+def _tongue(language: str) -> Locale:
+    """Return a language without a country: plural forms go by it, however numbers are written."""
+    return Locale(language)
+
+
 @dataclass(frozen=True)
 class Words:
     """One language and one country's way to write dates and numbers.
@@ -66,7 +74,7 @@ class Words:
         """Return a string of the catalogue with its values filled in."""
         text = catalogue(self.language)[key]
         if not isinstance(text, str):
-            form = self.locale.plural_form(values["n"])
+            form = _tongue(self.language).plural_form(values["n"])
             text = text.get(form, text["other"])
         if not values:
             return str(text)
@@ -103,8 +111,9 @@ class Words:
             return "–"
         if isinstance(value, int) or float(value).is_integer():
             return numbers.format_decimal(int(value), locale=self.locale)
-        return numbers.format_decimal(Decimal(f"{value:.4g}"), format="#,##0.######",
-                                      locale=self.locale)  # fmt: skip
+        digits = Decimal(f"{value:.4g}")
+        pattern = "0.###E0" if 0 < abs(value) < _SMALL else "#,##0.########"
+        return numbers.format_decimal(digits, format=pattern, locale=self.locale)
 
     def percent(self, share: float | None) -> str:
         """Return a share of 0 to 1 in per cent."""

@@ -200,20 +200,22 @@ def small_office(
     *,
     settings: dict[str, Any] | None = None,
     customers: dict[str, str] | None = None,
+    accounts: Sequence[str] = (),
 ) -> SmallOffice:
     """Set up bank BANKA: 60 accounts, payments of March 2026, runs, alerts, a trace, six people.
 
     Args:
         url: of an empty database. tmp_path: an empty folder.
         settings: sections of ``node.toml``. customers: account → customer, beside the usual ones.
+        accounts: further own accounts, each of which pays the first one.
     """
-    if not (settings or customers) and url.startswith("sqlite"):
+    if not (settings or customers or accounts) and url.startswith("sqlite"):
         return _copied(url, tmp_path)
     folder = tmp_path / "node"
     for name in ("", "keys", "data", "agreements", "runs", "columns"):
         (folder / name).mkdir(mode=0o700, parents=True)
     create_signing_key(folder / "keys")
-    source = _write_source(tmp_path / "source", customers or {})
+    source = _write_source(tmp_path / "source", customers or {}, accounts)
     made = _opened(url, folder, source, Clock(), settings or {})
     config = made.office.config
     assert config.data is not None
@@ -345,13 +347,14 @@ def stored_run(run_id: str, analysis: str, policy: str, at: int, **more: str) ->
     )
 
 
-def _write_source(folder: Path, customers: dict[str, str]) -> Path:
+def _write_source(folder: Path, customers: dict[str, str], accounts: Sequence[str]) -> Path:
     folder.mkdir(parents=True)
     owner = {a: f"C{i // 2:03d}" for i, a in enumerate(OWN)} | customers
     with (folder / "accounts.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["account", "customer", "risk_score"])
         writer.writerows([a, owner[a], "0.1"] for a in OWN)
+        writer.writerows([a, "", "0.1"] for a in accounts)
     with (folder / "transactions.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
@@ -359,6 +362,10 @@ def _write_source(folder: Path, customers: dict[str, str]) -> Path:
              "currency", "channel"]
         )  # fmt: skip
         writer.writerows(_payments())
+        writer.writerows(
+            [f"tx-more-{i}", "2026-03-05T12:00:00Z", BANK, a, BANK, OWN[0], "10.00", "EUR", "wire"]
+            for i, a in enumerate(accounts)
+        )
     return folder
 
 

@@ -168,7 +168,7 @@ async def test_every_reading_is_on_record(ask: Asking) -> None:
     log = (await ask("audrey", "GET", "/audit", params={"actor": "ann"})).json()["entries"]
     actions = [entry["action"] for entry in log]
     assert actions[:4] == ["case.exported", "alert.read", "account.read", "account.read"]
-    assert log[3]["details"]["account"] == [OWN[7]]
+    assert log[3]["details"]["account"][0] == OWN[7]
     verified = (await ask("audrey", "GET", "/audit/verification")).json()
     assert verified["ok"] is True
 

@@ -23,7 +23,7 @@ from tests.bank_node.desk_world import ANN, SmallOffice
 def pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand-ins for the pages, which have tests of their own."""
     monkeypatch.setattr(
-        bank_node.web, "web_app", lambda _office: PlainTextResponse("a page"), raising=False
+        bank_node.web, "web_app", lambda *_given: PlainTextResponse("a page"), raising=False
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,33 @@ def test_an_error_names_section_and_setting(tmp_path: Path, text: str, where: st
     assert caught.value.exit_code == 2
     assert "70000" not in caught.value.message
     assert "excel" not in caught.value.message
+
+
+@pytest.mark.parametrize("locale", ["en_LU", "nl_DE", "de_NL", "xx", "zz_GB"])
+def test_a_locale_that_does_not_exist_is_refused(tmp_path: Path, locale: str) -> None:
+    """Before a page is asked for, each of which would fail."""
+    with pytest.raises(ConfigurationError, match=r"web\.locale") as caught:
+        read_config(folder(tmp_path, f"{SMALLEST}[web]\nlocale = '{locale}'\n"))
+    assert "as en_GB or nl_NL" in caught.value.message
+    assert "node init" in caught.value.remedy
+
+
+@pytest.mark.parametrize("locale", ["en_GB", "nl_BE", "de_CH", "fr", "ja_JP"])
+def test_a_locale_that_exists_is_taken(tmp_path: Path, locale: str) -> None:
+    """Whatever language the pages are in."""
+    config = read_config(folder(tmp_path, f"{SMALLEST}[web]\nlocale = '{locale}'\n"))
+    assert config.web.locale == locale
+
+
+def test_babel_is_loaded_for_another_locale_only() -> None:
+    """Commands that show no page read the configuration, too."""
+    code = (
+        "import sys; from bank_node.node.config import WebSection as web;"
+        "web(), web(locale='en_GB'); print('babel' in sys.modules, end=' ');"
+        "web(locale='nl_BE'); print('babel' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["False", "True"]
 
 
 @pytest.mark.parametrize("name", ["", "../alba", "a/b", "al ba", ".alba", "a" * 65, "Ä"])

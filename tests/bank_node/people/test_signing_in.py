@@ -27,6 +27,7 @@ from bank_node.people import (
     prove,
     set_password,
     sign_in,
+    stored_hash,
 )
 from bank_node.people import passwords as passwords_module
 from bank_node.people.tables import PersonRow, StrangerRow
@@ -201,7 +202,8 @@ def test_guesses_at_once_are_all_counted(database: Database) -> None:
         proof = None
         if number % 2:
             with database.read() as session:
-                proof = prove(session, "ann", WRONG)
+                stored = stored_hash(session, "ann")
+            proof = prove(stored, WRONG)
         with database.begin() as session:
             done = sign_in(session, "ann", WRONG, POLICY, at=START, proof=proof)
         assert isinstance(done, Refused)
@@ -283,7 +285,8 @@ def test_nothing_is_verified_within_the_transaction_after_a_proof(
     with database.begin() as session:
         added(session)
     with database.read() as session:
-        proofs = {name: prove(session, name, PASSWORD) for name in ("ann", "zoe")}
+        hashes = {name: stored_hash(session, name) for name in ("ann", "zoe")}
+    proofs = {name: prove(stored, PASSWORD) for name, stored in hashes.items()}
     counted = Counted(cheap)
     monkeypatch.setattr(passwords_module, "_HASHER", counted)
     with database.begin() as session:
@@ -299,12 +302,12 @@ def test_a_proof_against_an_older_password_is_worth_nothing(database: Database) 
     """Between proof and sign-in the password was changed: the old one no longer opens anything."""
     with database.begin() as session:
         added(session)
-        old = prove(session, "ann", PASSWORD)
+        old = prove(stored_hash(session, "ann"), PASSWORD)
         assert old.is_right
         set_password(session, "ann", "another horse battery", at=START)
         done = sign_in(session, "ann", PASSWORD, POLICY, at=START, proof=old)
         assert done == Refused("credentials")
-        nobody = replace(prove(session, "zoe", PASSWORD), is_right=True)
+        nobody = replace(prove(stored_hash(session, "zoe"), PASSWORD), is_right=True)
         assert isinstance(sign_in(session, "ann", WRONG, POLICY, at=START, proof=nobody), Refused)
 
 
@@ -354,7 +357,7 @@ def test_no_secret_is_logged_or_shown(
         added(session)
         made = signed_in(session)
         refused = sign_in(session, "ann", WRONG, POLICY, at=START)
-        proof = prove(session, "ann", PASSWORD)
+        proof = prove(stored_hash(session, "ann"), PASSWORD)
         stored = session.get_one(PersonRow, "ann").password
     out = io.StringIO()
     out.writelines([caplog.text, *capsys.readouterr(), repr(proof), repr(refused), repr(made)])

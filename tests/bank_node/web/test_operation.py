@@ -69,7 +69,7 @@ async def test_a_problem_of_the_intake_is_seen(
 async def test_what_was_taken_in_is_counted(visit: Callable[[str], Any]) -> None:
     """Days, payments, and the last taking-in with what was rejected."""
     text = (await (await visit("otto")).get("/operation/checkup")).text
-    said = "28 days of payments are kept, 2026-03-01 to 2026-03-28: 180 payments."
+    said = "28 days of payments are kept, 1 Mar 2026 to 28 Mar 2026: 180 payments."
     assert said in text
     row = '<td>csv</td><td class="num">180</td><td class="num">180</td><td class="num">0</td>'
     assert row in text

@@ -365,7 +365,7 @@ async def test_a_trace_is_attached(visit: Visit, made: SmallOffice) -> None:
     assert made.desk.case(ANN, 1).traces[0].title == "Where it went"
     html = (await one.get("/cases/1")).text
     assert "Where it went" in html
-    assert "returned" in html
+    assert "<td>came back</td>" in html
 
 
 async def test_a_trace_that_reached_nothing_is_attached(visit: Visit, made: SmallOffice) -> None:

@@ -123,7 +123,7 @@ async def test_a_question_goes_to_the_node_and_is_remembered(
 ) -> None:
     """The accounts go to the own node and the desk; the fixed parameters are added."""
     ann = await visit("ann")
-    answer = await ann.submit("/traces", FORM | {"accounts": "A001\n A002 ,A001", "hops": "2"})
+    answer = await ann.submit("/traces", FORM | {"accounts": "A001\n A002 \nA001", "hops": "2"})
     assert answer.headers["location"] == f"/traces/{ON_ITS_WAY}"
     [(question, person)] = agreed.node.asked
     assert isinstance(question, Question)
@@ -279,7 +279,6 @@ async def test_a_page_that_asks_by_itself_keeps_nobody_signed_in(
     assert (await ann.get(f"/traces/{ON_ITS_WAY}/progress")).status_code == 200
     made.clock.now += step
     assert (await ann.get("/rules")).status_code == 303
-
 
 
 async def test_no_account_of_another_bank_is_served(
