@@ -46,6 +46,7 @@ FACES = {
     "bank_node": {"UndercurrentError"},
     "bank_node.desk": {
         "KINDS",
+        "LONGEST_ACCOUNT",
         "RIGHTS",
         "AccountPage",
         "AlertPage",
@@ -96,6 +97,7 @@ FACES = {
         "set_password",
         "set_role",
         "sign_in",
+        "stored_hash",
         "sweep",
     },
     "flow_tracing": {
